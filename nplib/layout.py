@@ -1,0 +1,242 @@
+"""What a benchmark file holds: names, shapes, types and axes of its datasets, and the checks that they are sound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from nplib.cell import INPUT, INTERIOR_OPERATIONS, MAX_VERTICES, OPERATION_CODES, OUTPUT
+from nplib.errors import UserError
+
+BUDGETS = (4, 12, 36, 108)
+RUNS = 3
+POINTS = ("halfway", "end")
+METRICS = ("training_time", "train_accuracy", "validation_accuracy", "test_accuracy")
+UNITS = ("s", "fraction", "fraction", "fraction")
+
+SCHEMA_VERSION = 1
+METRICS_SHAPE = (len(BUDGETS), RUNS, len(POINTS), len(METRICS))
+# Datasets of the file: shape of one cell's part, and type.
+LAYOUT = {
+    "hash": ((), np.dtype("S32")),
+    "num_vertices": ((), np.dtype("int8")),
+    "trainable_parameters": ((), np.dtype("int32")),
+    "adjacency": ((MAX_VERTICES, MAX_VERTICES), np.dtype("int8")),
+    "operations": ((MAX_VERTICES,), np.dtype("int8")),
+    "metrics": (METRICS_SHAPE, np.dtype("float32")),
+}
+# Kinds of type that a dataset may be stored as, by the kind it is read as.
+KINDS = {"S": "SUO", "i": "iu", "f": "f"}
+AXES = (
+    "cell",
+    f"budget: {', '.join(map(str, BUDGETS))} epochs",
+    f"run: {', '.join(map(str, range(RUNS)))}",
+    f"point: {', '.join(POINTS)}",
+    f"metric: {', '.join(METRICS)}",
+)
+
+
+class BadBenchmark(UserError):
+    """A file or a set of arrays is no benchmark: the message names the dataset, what was found and what to do."""
+
+
+def empty_metrics(num_cells: int) -> np.ndarray:
+    """Metrics of which nothing is known yet: NaN, shape (N, 4, 3, 2, 4), float32."""
+    return np.full((num_cells, *METRICS_SHAPE), np.nan, dtype=np.float32)
+
+
+def metric_position(
+    metric: str, budget: int = 108, run: int | None = 0, at: str = "end"
+) -> tuple[int, int | slice, int, int]:
+    """Where a figure stands in the last four axes of the metrics; ``run=None`` means all runs.
+
+    Raises
+    ------
+    UserError
+        If there is no such metric, budget, run or point; the message lists those there are.
+
+    Examples
+    --------
+    >>> metric_position("test_accuracy", budget=36, run=2)
+    (2, 2, 1, 3)
+    """
+    if metric not in METRICS:
+        raise UserError(f"no metric is called {metric!r}; there are {', '.join(METRICS)}")
+    if budget not in BUDGETS:
+        raise UserError(f"no budget of {budget!r} epochs; there are {', '.join(map(str, BUDGETS))}")
+    if at not in POINTS:
+        raise UserError(f"nothing was measured at {at!r}; there are {', '.join(POINTS)}")
+    if run is not None and run not in range(RUNS):
+        raise UserError(f"no run {run!r}; there are {', '.join(map(str, range(RUNS)))}, and None for all of them")
+    return BUDGETS.index(budget), slice(None) if run is None else int(run), POINTS.index(at), METRICS.index(metric)
+
+
+def attribute(name: str) -> str:
+    """Name of the :class:`~nplib.benchmark.Benchmark` attribute that holds a dataset."""
+    return "hashes" if name == "hash" else name
+
+
+def check_layout(datasets: Mapping[str, h5py.Dataset | np.ndarray], place: str) -> None:
+    """Hold names, shapes and kinds of type against :data:`LAYOUT`, before anything is read.
+
+    Raises
+    ------
+    BadBenchmark
+        Which names the place, the dataset and what it should be.
+    """
+    missing = [name for name in LAYOUT if name not in datasets]
+    if missing:
+        there = ", ".join(sorted(datasets)) or "nothing"
+        raise BadBenchmark(
+            f"{place}: dataset {', '.join(missing)} is missing; it holds {there}. A benchmark has {', '.join(LAYOUT)}: "
+            "make one with nplib convert"
+        )
+    groups = [name for name in LAYOUT if not hasattr(datasets[name], "shape")]
+    if groups:
+        raise BadBenchmark(f"{place}: {', '.join(groups)} is no dataset; make the file anew with nplib convert")
+    num_cells = datasets["hash"].shape[0] if datasets["hash"].shape else 0
+    if not num_cells:
+        raise BadBenchmark(f"{place}: dataset hash has shape {datasets['hash'].shape}; it needs (N,), N cells")
+    for name, (shape, dtype) in LAYOUT.items():
+        found = datasets[name]
+        if found.shape != (num_cells, *shape):
+            raise BadBenchmark(
+                f"{place}: dataset {name} has shape {found.shape}; for {num_cells:,} cells it must be "
+                f"{(num_cells, *shape)}"
+            )
+        if found.dtype.kind not in KINDS[dtype.kind]:
+            raise BadBenchmark(f"{place}: dataset {name} is of type {found.dtype}; it must be {dtype}")
+
+
+def cast(name: str, array: np.ndarray, place: str) -> np.ndarray:
+    """A dataset as exactly the type it should have, where no value is changed by it beyond float rounding.
+
+    Raises
+    ------
+    BadBenchmark
+        If a number does not fit the type, or a hash is no text or longer than 32 characters.
+    """
+    dtype = LAYOUT[name][1]
+    if array.dtype == dtype:
+        return np.ascontiguousarray(array)
+    if name == "hash":
+        try:
+            texts = np.array(array.tolist(), dtype="S")
+        except (UnicodeEncodeError, TypeError, ValueError) as error:
+            raise BadBenchmark(f"{place}: dataset hash holds what is no ASCII text ({error})") from error
+        if texts.dtype.itemsize > dtype.itemsize:
+            raise BadBenchmark(f"{place}: dataset hash holds {max(texts, key=len)!r}; a module hash has 32 characters")
+        return texts.astype(dtype)
+    if dtype.kind == "i":
+        limits = np.iinfo(dtype)
+        if array.min() < limits.min or array.max() > limits.max:
+            raise BadBenchmark(
+                f"{place}: dataset {name} holds numbers from {array.min()} to {array.max()}; they must fit {dtype}"
+            )
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def check_hashes(hashes: np.ndarray, place: str) -> None:
+    """That hashes, shape (N,), S32, are 32 hexadecimal digits each, all different."""
+    digits = np.zeros(256, dtype=bool)
+    digits[list(b"0123456789abcdef")] = True
+    good = digits[hashes.view(np.uint8)]
+    if not good.all():
+        row = int(np.flatnonzero(~good)[0]) // 32
+        raise BadBenchmark(
+            f"{place}: hash {row} is {hashes[row].decode(errors='replace')!r}; "
+            "a module hash is 32 hexadecimal digits in lower case"
+        )
+    # Numbers sort many times faster than texts. Equal numbers are rare, and only theirs are compared as texts.
+    words = hashes.view(np.uint64).reshape(-1, 4)
+    mixed = (words * np.array([1, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)).sum(axis=1)
+    ordered = np.sort(mixed)
+    suspects = np.isin(mixed, ordered[1:][ordered[1:] == ordered[:-1]])
+    if suspects.any():
+        names, counts = np.unique(hashes[suspects], return_counts=True)
+        if (counts > 1).any():
+            name = names[counts > 1][0]
+            rows = np.flatnonzero(hashes == name)
+            raise BadBenchmark(
+                f"{place}: cells {', '.join(map(str, rows))} have one hash, {name.decode()}; each needs its own"
+            )
+
+
+def check_graphs(arrays: Mapping[str, np.ndarray], place: str) -> None:
+    """That vertices, adjacency and operations make labelled graphs: forward edges, known codes, zeros behind."""
+    num_vertices, adjacency, operations = arrays["num_vertices"], arrays["adjacency"], arrays["operations"]
+    if num_vertices.min() < 2 or num_vertices.max() > MAX_VERTICES:
+        row = int(np.flatnonzero((num_vertices < 2) | (num_vertices > MAX_VERTICES))[0])
+        raise BadBenchmark(
+            f"{place}: num_vertices of cell {row} is {num_vertices[row]}; cells have 2 to {MAX_VERTICES}"
+        )
+    for size in range(2, MAX_VERTICES + 1):
+        rows = np.flatnonzero(num_vertices == size)
+        if not len(rows):
+            continue
+        allowed = np.zeros((MAX_VERTICES, MAX_VERTICES), dtype=np.uint8)
+        allowed[:size, :size] = np.triu(np.ones((size, size)), 1)
+        edges = (adjacency if len(rows) == len(adjacency) else adjacency[rows]).view(np.uint8)
+        # All cells at once: a bit that is set in none of them needs no look at each.
+        if (np.bitwise_or.reduce(edges, axis=0) & ~allowed).any():
+            row, u, v = np.argwhere(edges > allowed)[0]
+            raise BadBenchmark(
+                f"{place}: adjacency of cell {rows[row]}, which has {size} vertices, is {adjacency[rows[row], u, v]} "
+                f"at ({u}, {v}); edges are 0 or 1, go forward and join vertices that there are"
+            )
+        lowest, highest = np.zeros((2, MAX_VERTICES), dtype=np.int8)
+        lowest[0] = highest[0] = OPERATION_CODES[INPUT]
+        highest[1 : size - 1] = len(INTERIOR_OPERATIONS) - 1
+        lowest[size - 1] = highest[size - 1] = OPERATION_CODES[OUTPUT]
+        codes = operations[rows]
+        if (codes.min(axis=0) < lowest).any() or (codes.max(axis=0) > highest).any():
+            row = int(np.flatnonzero(((codes < lowest) | (codes > highest)).any(axis=1))[0])
+            raise BadBenchmark(
+                f"{place}: operations of cell {rows[row]}, which has {size} vertices, are {codes[row].tolist()}; they "
+                "must be -1 (input), 0, 1 or 2 in between, -2 (output), and 0 behind"
+            )
+
+
+def check_figures(arrays: Mapping[str, np.ndarray], place: str) -> None:
+    """That parameter counts are not negative, times neither, and accuracies fractions; NaN is what is unknown."""
+    parameters, metrics = arrays["trainable_parameters"], arrays["metrics"]
+    if parameters.min() < 0:
+        row = int(parameters.argmin())
+        raise BadBenchmark(f"{place}: trainable_parameters of cell {row} is {parameters[row]}; it cannot be negative")
+    flat = metrics.reshape(len(metrics), -1)
+    least = np.fmin.reduce(flat, axis=0).reshape(METRICS_SHAPE)
+    most = np.fmax.reduce(flat, axis=0).reshape(METRICS_SHAPE)
+    limit = np.array([np.finfo(np.float32).max, 1, 1, 1], dtype=np.float32)
+    bad = (least < 0) | (most > limit)
+    if bad.any():
+        b, r, p, m = (int(i) for i in np.argwhere(bad)[0])
+        column = metrics[:, b, r, p, m]
+        row = int(np.flatnonzero((column < 0) | (column > limit[m]))[0])
+        needed = "times are seconds, from 0" if m == 0 else "accuracies are fractions, from 0 to 1"
+        raise BadBenchmark(
+            f"{place}: {METRICS[m]} of cell {row} ({BUDGETS[b]} epochs, run {r}, {POINTS[p]}) is {column[row]}; "
+            f"{needed}, and NaN where unknown"
+        )
+
+
+def read_attributes(file: h5py.File, path: Path) -> dict[str, str]:
+    """What our files say of themselves; nothing where a file says nothing."""
+    version = file.attrs.get("schema_version", SCHEMA_VERSION)
+    if not np.issubdtype(np.asarray(version).dtype, np.integer) or np.ndim(version) or version < 1:
+        raise BadBenchmark(f"{path}: attribute schema_version is {version!r}; it must be a whole number from 1")
+    if version > SCHEMA_VERSION:
+        raise BadBenchmark(
+            f"{path} is of layout {version}, and this nplib reads up to {SCHEMA_VERSION}; "
+            "update nplib, or convert again"
+        )
+    about = {}
+    for name, field in (("source", "source"), ("labels", "labels"), ("source_sha256", "sha256")):
+        value = file.attrs.get(name)
+        if isinstance(value, bytes):
+            value = value.decode(errors="replace")
+        if value is not None:
+            about[field] = str(value)
+    return about

@@ -1,0 +1,203 @@
+"""Which cells a predictor learns from and which it is held against: index arrays into a benchmark, by name.
+
+The reference's names and random numbers: ``172``, ``334`` and ``860`` are the first cells of three permutations drawn
+from one stream; ``denoise-91`` and ``denoise-80`` leave out cells at or below 91 % and 80 %; ``91-172`` is what both
+have. Further sizes are drawn after these, so that they disturb none.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from nplib.benchmark import Benchmark
+from nplib.errors import UserError
+from nplib.files import replacing
+
+logger = logging.getLogger(__name__)
+
+SIZES = (172, 334, 860)
+EXTRA_SIZES = (43, 86, 129, 344)
+# Cells of a denoised split have a validation accuracy above this.
+THRESHOLDS = {"denoise-91": 0.91, "denoise-80": 0.8}
+NAMES = (
+    *(str(n) for n in SIZES),
+    *(f"91-{n}" for n in SIZES),
+    *THRESHOLDS,
+    *(str(n) for n in EXTRA_SIZES),
+    *(f"91-{n}" for n in EXTRA_SIZES),
+    "all",
+)
+
+
+class BadSplits(UserError):
+    """A file of splits cannot be used, or holds no split of that name or for this benchmark."""
+
+
+def make_splits(benchmark: Benchmark) -> dict[str, np.ndarray]:
+    """Every split that the benchmark is large enough for.
+
+    Random sizes above the number of cells are left out, with a line in the log, and so are their ``91-`` splits.
+
+    Returns
+    -------
+    dict of str to array, int64
+        In the order of ``NAMES``. Random splits are in the order drawn, all others ascending.
+
+    Raises
+    ------
+    nplib.benchmark.MissingMetric
+        If a cell lacks run 0 of the validation accuracy after 108 epochs.
+    """
+    splits = _draw(len(benchmark))
+    if left_out := [str(size) for size in (*SIZES, *EXTRA_SIZES) if str(size) not in splits]:
+        logger.warning("no splits of %s: there are %d cells", ", ".join(left_out), len(benchmark))
+    drawn = list(splits)
+    for name, threshold in THRESHOLDS.items():
+        splits[name] = _above(benchmark, threshold)
+    for size in drawn:
+        splits[f"91-{size}"] = np.intersect1d(splits[size], splits["denoise-91"])
+    splits["all"] = np.arange(len(benchmark), dtype=np.int64)
+    return {name: splits[name] for name in NAMES if name in splits}
+
+
+def split_indices(benchmark: Benchmark, name: str) -> np.ndarray:
+    """The cells of one split, int64, as :func:`make_splits` has them.
+
+    Raises
+    ------
+    BadSplits
+        If there is no split of that name, or it is to have more cells than the benchmark.
+    nplib.benchmark.MissingMetric
+        If the split goes by accuracy and a cell lacks run 0 of the validation accuracy after 108 epochs.
+    """
+    if name not in NAMES:
+        raise BadSplits(f"no split is called {name!r}; there are {', '.join(NAMES)}")
+    if name == "all":
+        return np.arange(len(benchmark), dtype=np.int64)
+    if name in THRESHOLDS:
+        return _above(benchmark, THRESHOLDS[name])
+    size = name.removeprefix("91-")
+    if int(size) > len(benchmark):
+        too_large = [str(n) for n in (*SIZES, *EXTRA_SIZES) if n > len(benchmark)]
+        fitting = [name for name in NAMES if name.removeprefix("91-") not in too_large]
+        raise BadSplits(
+            f"split {name!r} draws {size} cells, and the benchmark has {len(benchmark)}; "
+            f"it is large enough for {', '.join(fitting)}"
+        )
+    drawn = _draw(len(benchmark))[size]
+    return drawn if name == size else np.intersect1d(drawn, _above(benchmark, THRESHOLDS["denoise-91"]))
+
+
+def _draw(num_cells: int) -> dict[str, np.ndarray]:
+    """The random splits that fit. All permutations are drawn: a size is the same whichever others there are."""
+    random = np.random.RandomState(0)
+    permutations = {size: random.permutation(num_cells) for size in (*SIZES, *EXTRA_SIZES)}
+    return {str(size): order[:size].astype(np.int64) for size, order in permutations.items() if size <= num_cells}
+
+
+def _above(benchmark: Benchmark, threshold: float) -> np.ndarray:
+    """Cells whose run 0 was measured above a threshold; a run that failed counts as it is."""
+    accuracy = benchmark.values("validation_accuracy", budget=108, run=0)
+    # Compared as stored, in single precision, like the reference does.
+    return np.flatnonzero(accuracy.astype(np.float32) > np.float32(threshold)).astype(np.int64)
+
+
+def pick_split(splits: Mapping[str, np.ndarray], name: str, place: str = "the file") -> np.ndarray:
+    """One of several splits; ``place`` says in the message where they are from.
+
+    Raises
+    ------
+    BadSplits
+        If there is none of that name; the message lists those there are.
+
+    Examples
+    --------
+    >>> pick_split({"172": np.array([3, 1]), "all": np.arange(4)}, "172").tolist()
+    [3, 1]
+    """
+    if name not in splits:
+        raise BadSplits(f"{place} has no split {name!r}; it has {', '.join(splits)}")
+    return splits[name]
+
+
+def save_splits(target: str | os.PathLike, splits: Mapping[str, np.ndarray], overwrite: bool = False) -> None:
+    """Write splits as an .npz file that the reference's code reads too, whole or not at all.
+
+    Raises
+    ------
+    nplib.files.TargetExists
+        If the target exists and ``overwrite`` is false.
+    UserError
+        If it cannot be written, for want of room for instance.
+    """
+    arrays = {name: np.asarray(indices, dtype=np.int64) for name, indices in splits.items()}
+    try:
+        with replacing(target, overwrite) as partial, open(partial, "wb") as file:
+            np.savez(file, **arrays)
+    except OSError as error:
+        size = sum(indices.nbytes for indices in arrays.values()) / 1e6
+        raise UserError(
+            f"{target} cannot be written ({error}); it needs {size:.1f} MB of free disk and a folder "
+            "that you may write to"
+        ) from error
+
+
+def load_splits(path: str | os.PathLike, num_cells: int) -> dict[str, np.ndarray]:
+    """Read a file of splits, ours or the reference's, for a benchmark of so many cells.
+
+    Names are taken as they are, so that a file may hold splits of your own. ``all`` is there even if the file lacks it.
+
+    Returns
+    -------
+    dict of str to array, int64
+
+    Raises
+    ------
+    BadSplits
+        If it is no such file, or a split is no list of different cells of the benchmark.
+    """
+    path = Path(path)
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise BadSplits(f"{path} {found}; name a file of splits (nplib split makes one)")
+    if not zipfile.is_zipfile(path):
+        raise BadSplits(f"{path} is no .npz file, or is cut short; make it anew with nplib split")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            splits = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise BadSplits(f"{path} cannot be read as splits ({error}); make it anew with nplib split") from error
+    for name, indices in splits.items():
+        _check_split(indices, num_cells, f"{path}: split {name!r}")
+    if "all" in splits and len(splits["all"]) != num_cells:
+        raise BadSplits(
+            f"{path}: split 'all' has {len(splits['all']):,} cells, and the benchmark {num_cells:,}; it was made for "
+            "another benchmark: make it anew with nplib split"
+        )
+    splits = {name: indices.astype(np.int64) for name, indices in splits.items()}
+    return splits | {"all": np.arange(num_cells, dtype=np.int64)}
+
+
+def _check_split(indices: np.ndarray, num_cells: int, place: str) -> None:
+    if indices.ndim != 1 or indices.dtype.kind not in "iu":
+        raise BadSplits(
+            f"{place} is of shape {indices.shape} and type {indices.dtype}; it must be a list of whole numbers"
+        )
+    outside = indices[(indices < 0) | (indices >= num_cells)]
+    if len(outside):
+        raise BadSplits(
+            f"{place} names cell {outside[0]}, and the benchmark has cells 0 to {num_cells - 1}; it was made for "
+            "another benchmark: make it anew with nplib split"
+        )
+    cells, counts = np.unique(indices, return_counts=True)
+    if len(cells) < len(indices):
+        raise BadSplits(
+            f"{place} names cell {cells[counts > 1][0]} more than once; it must name each cell once at most"
+        )

@@ -1,0 +1,33 @@
+"""What tests share: the folder of reference outputs and real results, and the enumerated space."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nplib.space import Space, load_space
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference outputs and real results, which is not part of the project."""
+    folder = Path(os.environ.get("NPLIB_SHARED") or PROJECT.parent / "shared")
+    if not (folder / "golden").is_dir():
+        reason = f"no reference outputs in {folder}; set NPLIB_SHARED to their folder"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_path(shared: Path) -> Path:
+    """The best-of-three results of 20,001 real cells."""
+    return shared / "nasbench101" / "best_of_3_20k.json"
+
+
+@pytest.fixture(scope="session")
+def space() -> Space:
+    return load_space()

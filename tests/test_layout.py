@@ -1,0 +1,166 @@
+"""nplib.layout: what a benchmark file must hold, and what is said of one that does not."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from nplib.benchmark import BadBenchmark, Benchmark, empty_metrics
+from nplib.cell import Cell
+from nplib.layout import LAYOUT
+
+CHAIN = Cell([[0, 1, 0], [0, 0, 1], [0, 0, 0]], ["input", "conv3x3-bn-relu", "output"])
+POOL = Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["input", "maxpool3x3", "output"])
+DIRECT = Cell([[0, 1], [0, 0]], ["input", "output"])
+CELLS = (CHAIN, POOL, DIRECT)
+
+
+@pytest.fixture
+def benchmark() -> Benchmark:
+    return Benchmark.from_cells(CELLS, np.random.default_rng(0).random((3, 4, 3, 2, 4), dtype=np.float32))
+
+
+@pytest.fixture
+def file(benchmark, tmp_path) -> Path:
+    path = tmp_path / "three.hdf5"
+    benchmark.save(path)
+    return path
+
+
+def put(name, at, value):
+    def change(file):
+        file[name][at] = value
+
+    return change
+
+
+def replace(name, data):
+    def change(file):
+        data_now = data(file[name][()]) if callable(data) else data
+        del file[name]
+        file[name] = data_now
+
+    return change
+
+
+def drop(name):
+    def change(file):
+        del file[name]
+
+    return change
+
+
+def attribute_of(name, value):
+    def change(file):
+        file.attrs[name] = value
+
+    return change
+
+
+BAD_FILES = [
+    (drop("metrics"), "dataset metrics is missing; it holds adjacency, hash.*nplib convert"),
+    (drop("hash"), "dataset hash is missing"),
+    (lambda file: (drop("hash")(file), file.create_group("hash")), "hash is no dataset"),
+    (replace("hash", np.zeros(0, "S32")), r"hash has shape \(0,\)"),
+    (replace("hash", np.bytes_("a")), r"hash has shape \(\)"),
+    (replace("hash", np.arange(3)), "hash is of type int64"),
+    (replace("hash", lambda h: h.astype("S40") + np.array(b"beef", "S4")), "a module hash has 32 characters"),
+    (replace("num_vertices", lambda v: v[:2]), r"num_vertices has shape \(2,\); for 3 cells it must be \(3,\)"),
+    (replace("metrics", lambda m: m[..., :3]), r"metrics has shape \(3, 4, 3, 2, 3\).*\(3, 4, 3, 2, 4\)"),
+    (replace("metrics", np.zeros((3, 4, 3, 2, 4), np.int32)), "metrics is of type int32; it must be float32"),
+    (replace("num_vertices", np.zeros(3)), "num_vertices is of type float64; it must be int8"),
+    (replace("num_vertices", np.array([3, 3, 300])), "num_vertices holds numbers from 3 to 300; they must fit int8"),
+    (put("hash", 1, b"feed"), "hash 1 is 'feed'"),
+    (put("hash", 1, b"Z" * 32), "hash 1 is 'ZZ"),
+    (put("hash", 2, CHAIN.module_hash.encode()), f"cells 0, 2 have one hash, {CHAIN.module_hash}"),
+    (put("num_vertices", 1, 8), "num_vertices of cell 1 is 8; cells have 2 to 7"),
+    (put("num_vertices", 1, 1), "num_vertices of cell 1 is 1"),
+    (put("adjacency", (1, 2, 0), 1), r"adjacency of cell 1, which has 3 vertices, is 1 at \(2, 0\)"),
+    (put("adjacency", (1, 0, 1), 2), r"adjacency of cell 1.*is 2 at \(0, 1\)"),
+    (put("adjacency", (1, 0, 1), -1), r"adjacency of cell 1.*is -1 at \(0, 1\)"),
+    (put("adjacency", (2, 0, 2), 1), r"adjacency of cell 2, which has 2 vertices, is 1 at \(0, 2\)"),
+    (put("operations", (0, 1), 3), r"operations of cell 0.*are \[-1, 3, -2, 0, 0, 0, 0\]"),
+    (put("operations", (0, 0), 0), "operations of cell 0"),
+    (put("operations", (2, 1), 0), "operations of cell 2, which has 2 vertices"),
+    (put("operations", (2, 4), 1), "operations of cell 2"),
+    (put("trainable_parameters", 1, -5), "trainable_parameters of cell 1 is -5"),
+    (
+        put("metrics", (2, 3, 1, 1, 2), 93.5),
+        r"validation_accuracy of cell 2 \(108 epochs, run 1, end\) is 93.5; accuracies are fractions",
+    ),
+    (put("metrics", (0, 0, 0, 0, 3), -0.1), r"test_accuracy of cell 0 \(4 epochs, run 0, halfway\) is -0.1"),
+    (put("metrics", (1, 1, 2, 1, 0), np.inf), r"training_time of cell 1 \(12 epochs, run 2, end\) is inf; times"),
+    (attribute_of("schema_version", 2), "is of layout 2, and this nplib reads up to 1; update nplib"),
+    (attribute_of("schema_version", "one"), "schema_version is 'one'"),
+    (attribute_of("schema_version", 0), "schema_version is "),
+]
+
+
+@pytest.mark.parametrize(("change", "found"), BAD_FILES, ids=[found for _, found in BAD_FILES])
+def test_a_bad_file_is_refused_by_name(file, change, found):
+    with h5py.File(file, "r+") as stored:
+        change(stored)
+    with pytest.raises(BadBenchmark, match=found) as caught:
+        Benchmark.open(file)
+    assert str(file) in str(caught.value)
+
+
+def test_a_bad_array_in_memory_is_refused_too():
+    with pytest.raises(BadBenchmark, match="metrics has shape"):
+        Benchmark.from_cells(CELLS, empty_metrics(2))
+
+
+@pytest.mark.parametrize(
+    ("name", "convert"),
+    [
+        ("num_vertices", lambda v: v.astype(np.int64)),
+        ("trainable_parameters", lambda p: p.astype(np.uint32)),
+        ("metrics", lambda m: m.astype(np.float64)),
+        ("hash", lambda h: h.astype("S64")),
+        ("hash", lambda h: h.astype(object)),
+    ],
+)
+def test_types_that_hold_the_same_values_are_taken(benchmark, file, name, convert):
+    with h5py.File(file, "r+") as stored:
+        replace(name, convert)(stored)
+    again = Benchmark.open(file)
+    for attribute, dtype in zip(("hashes", *list(LAYOUT)[1:]), (dtype for _, dtype in LAYOUT.values()), strict=True):
+        assert getattr(again, attribute).dtype == dtype
+        assert np.array_equal(getattr(again, attribute), getattr(benchmark, attribute))
+
+
+def test_half_equal_hashes_are_no_duplicates():
+    """The test for duplicates sorts mixed numbers; those that differ in one word only must stay apart."""
+    hashes = np.array([b"0" * 8 + b"%024x" % i for i in range(5000)], "S32")
+    many = dict(
+        num_vertices=np.full(5000, 2, np.int8),
+        trainable_parameters=np.zeros(5000, np.int32),
+        adjacency=np.tile(np.eye(7, k=1, dtype=np.int8) * (np.arange(7) == 1).astype(np.int8), (5000, 1, 1)),
+        operations=np.tile(np.array([-1, -2, 0, 0, 0, 0, 0], np.int8), (5000, 1)),
+        metrics=empty_metrics(5000),
+    )
+    assert len(Benchmark(hashes=hashes, **many)) == 5000
+    hashes[4321] = hashes[17]
+    with pytest.raises(BadBenchmark, match="cells 17, 4321 have one hash"):
+        Benchmark(hashes=hashes, **many)
+
+
+def test_what_is_no_hdf5_is_refused(tmp_path, file):
+    with pytest.raises(BadBenchmark, match="does not exist"):
+        Benchmark.open(tmp_path / "none.hdf5")
+    with pytest.raises(BadBenchmark, match="is a folder"):
+        Benchmark.open(tmp_path)
+    for content in (b"", b"module_hash,accuracy\n", bytes(5000)):
+        (tmp_path / "other").write_bytes(content)
+        with pytest.raises(BadBenchmark, match="other cannot be read as HDF5"):
+            Benchmark.open(tmp_path / "other")
+
+
+def test_a_file_cut_short_anywhere_is_refused(tmp_path, file):
+    whole = file.read_bytes()
+    cut = tmp_path / "cut.hdf5"
+    for length in (*range(0, len(whole), 97), len(whole) - 1):
+        cut.write_bytes(whole[:length])
+        with pytest.raises(BadBenchmark, match=r"cut\.hdf5"):
+            Benchmark.open(cut)
