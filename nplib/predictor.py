@@ -1,0 +1,205 @@
+"""The neural predictor: a graph convolutional network that regresses the accuracy of a cell.
+
+The whole model is on this page. Source: Wen et al., "Neural Predictor for Neural Architecture Search", 2019, section 3,
+in the form that its PyTorch reproduction gave it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from nplib.benchmark import Benchmark
+from nplib.cell import MAX_VERTICES, OPERATION_CODES
+from nplib.errors import UserError
+from nplib.files import replacing
+
+NUM_OPERATIONS = len(OPERATION_CODES)
+# One-hot column of an operation code: output, input, conv3x3, conv1x1, maxpool.
+FIRST_CODE = min(OPERATION_CODES.values())
+
+
+class BadWeights(UserError):
+    """A file of weights cannot be used."""
+
+
+@dataclass(frozen=True)
+class PredictorConfig:
+    """The shape of a predictor and the scale of its output."""
+
+    hidden: int = 144  # width of the graph convolutions; the paper's for 172 training cells
+    layers: int = 3  # graph convolutions
+    head: int = 128  # width of the first linear layer
+    dropout: float = 0.1  # after every convolution and after the first linear layer; the paper does not say where
+    label_mean: float = 0.908192  # fraction; an output of 0 means this accuracy
+    label_std: float = 0.023961  # fraction; an output of 1 means this much more
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "layers", "head"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout is {self.dropout}; it must be at least 0 and less than 1")
+        if not self.label_std > 0:
+            raise UserError(f"label_std is {self.label_std}; it must be positive")
+
+
+def normalize_rows(matrix: Tensor) -> Tensor:
+    """Divide each row by its sum, shape (..., V, V); a row of zeros stays zero."""
+    return matrix / matrix.sum(dim=-1, keepdim=True).clamp_min(torch.finfo(matrix.dtype).tiny)
+
+
+@dataclass(frozen=True, eq=False)
+class Graphs:
+    """Cells as the tensors that the predictor reads.
+
+    Attributes
+    ----------
+    propagation : Tensor, shape (2, N, 7, 7)
+        What a vertex reads from which: along the edges, and against them.
+    nodes : Tensor, shape (N, 7, 5)
+        One-hot operations (output, input, conv3x3, conv1x1, maxpool); zero rows for padding.
+    num_vertices : Tensor, shape (N,)
+    """
+
+    propagation: Tensor
+    nodes: Tensor
+    num_vertices: Tensor
+
+    @classmethod
+    def from_arrays(cls, num_vertices: np.ndarray, adjacency: np.ndarray, operations: np.ndarray) -> Graphs:
+        """Make the tensors of zero-padded cells (see :func:`nplib.cell.pad_cells`)."""
+        vertices = torch.as_tensor(np.array(num_vertices), dtype=torch.long)
+        present = torch.arange(MAX_VERTICES) < vertices[:, None]  # (N, 7)
+        codes = torch.as_tensor(np.array(operations), dtype=torch.long) - FIRST_CODE
+        nodes = nn.functional.one_hot(codes, NUM_OPERATIONS).float() * present[:, :, None]
+        loops = torch.as_tensor(np.array(adjacency), dtype=torch.float32) + torch.eye(MAX_VERTICES)
+        normalized = normalize_rows(loops)
+        # Against the edges: the transpose of the normalised matrix, normalised again, as in the reference.
+        both = torch.stack([normalize_rows(normalized), normalize_rows(normalized.transpose(1, 2))])
+        return cls(both, nodes, vertices.float())
+
+    @classmethod
+    def from_benchmark(cls, benchmark: Benchmark) -> Graphs:
+        """Make the tensors of all cells of a benchmark, or of anything with its three graph arrays."""
+        return cls.from_arrays(benchmark.num_vertices, benchmark.adjacency, benchmark.operations)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __getitem__(self, index: Tensor | slice) -> Graphs:
+        return Graphs(self.propagation[:, index], self.nodes[index], self.num_vertices[index])
+
+    def to(self, device: str | torch.device) -> Graphs:
+        return Graphs(self.propagation.to(device), self.nodes.to(device), self.num_vertices.to(device))
+
+
+class DirectedGraphConvolution(nn.Module):
+    """Mean of a convolution along the edges and one against them, without bias (equation 1 of the paper)."""
+
+    def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.weight1 = nn.Parameter(nn.init.xavier_uniform_(torch.empty(inputs, outputs)))
+        self.weight2 = nn.Parameter(nn.init.xavier_uniform_(torch.empty(inputs, outputs)))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: Tensor, propagation: Tensor) -> Tensor:
+        along = (propagation[0] @ (hidden @ self.weight1)).relu_()  # (B, V, outputs)
+        against = (propagation[1] @ (hidden @ self.weight2)).relu_()  # (B, V, outputs)
+        return self.dropout((along + against).div_(2))
+
+
+class Predictor(nn.Module):
+    """Three graph convolutions, the mean over vertices, two linear layers.
+
+    The names of its state are the reference's: ``gcn.0.weight1`` ... ``fc2.weight``.
+    """
+
+    def __init__(self, config: PredictorConfig = PredictorConfig()) -> None:
+        super().__init__()
+        self.config = config
+        widths = [NUM_OPERATIONS, *[config.hidden] * config.layers]
+        self.gcn = nn.ModuleList(
+            DirectedGraphConvolution(inputs, outputs, config.dropout)
+            for inputs, outputs in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.fc1 = nn.Linear(config.hidden, config.head, bias=False)
+        self.dropout = nn.Dropout(config.dropout)
+        self.fc2 = nn.Linear(config.head, 1, bias=False)
+
+    @classmethod
+    def seeded(cls, config: PredictorConfig, seed: int) -> Predictor:
+        """A new predictor whose weights depend on the seed alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(config)
+
+    def forward(self, graphs: Graphs) -> Tensor:
+        """Outputs of shape (B,), in units of ``config.label_std`` about ``config.label_mean``."""
+        hidden = graphs.nodes  # (B, V, 5)
+        for convolution in self.gcn:
+            hidden = convolution(hidden, graphs.propagation)  # (B, V, H)
+        pooled = hidden.sum(dim=1) / graphs.num_vertices[:, None]  # (B, H)
+        return self.fc2(self.dropout(self.fc1(pooled)))[:, 0]  # (B,)
+
+    @torch.inference_mode()
+    def predict(self, graphs: Graphs, batch_size: int = 512) -> np.ndarray:
+        """Predicted accuracies (fractions), shape (N,), float64, with dropout off."""
+        was_training = self.training
+        self.eval()
+        parts = [self(graphs[start : start + batch_size]) for start in range(0, len(graphs), batch_size)]
+        self.train(was_training)
+        outputs = torch.cat(parts) if parts else torch.empty(0)
+        return outputs.cpu().double().numpy() * self.config.label_std + self.config.label_mean
+
+
+def save_predictor(target: str | os.PathLike, predictor: Predictor, overwrite: bool = False) -> None:
+    """Write weights and configuration as safetensors.
+
+    Raises
+    ------
+    nplib.files.TargetExists
+        If there is a file and ``overwrite`` is false.
+    """
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in predictor.state_dict().items()}
+    with replacing(target, overwrite) as partial:
+        save_file(state, partial, metadata={"config": json.dumps(asdict(predictor.config))})
+
+
+def load_predictor(path: str | os.PathLike, device: str | torch.device = "cpu") -> Predictor:
+    """Read a predictor that :func:`save_predictor` wrote.
+
+    Raises
+    ------
+    BadWeights
+        If the file is missing, no safetensors, has no configuration, or its tensors do not fit that.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (OSError, SafetensorError) as error:
+        raise BadWeights(f"{path}: cannot be read as safetensors ({error}); save weights with save_predictor") from None
+    known = {field.name for field in fields(PredictorConfig)}
+    try:
+        values = json.loads(metadata["config"])
+        if set(values) != known:
+            raise ValueError(f"it names {sorted(values)}, not {sorted(known)}")
+        config = PredictorConfig(**values)
+    except KeyError:
+        raise BadWeights(f"{path}: holds no predictor configuration; save weights with save_predictor") from None
+    except (ValueError, TypeError) as error:
+        raise BadWeights(f"{path}: its predictor configuration cannot be used: {error}") from None
+    predictor = Predictor(config)
+    try:
+        predictor.load_state_dict(state)
+    except RuntimeError as error:
+        raise BadWeights(f"{path}: its tensors do not fit its configuration: {error}") from None
+    return predictor.to(device)

@@ -1,0 +1,262 @@
+"""Training: from cells and their accuracies to predictors, several seeds as one batch.
+
+The settings are the paper's where it gives them, else the reference's: mean squared error, Adam with L2 weight decay,
+cosine annealing stepped per epoch, batches of 10 shuffled anew each epoch, the last incomplete one dropped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from nplib.cell import MAX_VERTICES
+from nplib.errors import UserError
+from nplib.predictor import Graphs, Predictor, PredictorConfig
+from nplib.stacked import Masks, StackedPredictors
+
+# So many predictors train as one batch: more share no more, and fall out of the processor's cache.
+STACK_SIZE = 10
+# Dropout is drawn for so many steps at a time.
+DROPOUT_STEPS = 16
+
+
+class TrainingFailed(UserError):
+    """A training cannot start or has diverged; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a predictor is trained."""
+
+    epochs: int = 300
+    learning_rate: float = 1e-4  # falls to 0 along half a cosine
+    weight_decay: float = 1e-3  # L2, added to the gradient
+    batch_size: int = 10
+    predictor: PredictorConfig = field(default_factory=PredictorConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        for name in ("learning_rate", "weight_decay"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UserError(f"{name} is {value}; it must be a finite number, 0 or more")
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Trained predictors, one a seed, and how their training went."""
+
+    predictors: list[Predictor]
+    seeds: tuple[int, ...]
+    training_mse_percent2: np.ndarray  # (M, epochs), points², dropout on, mean over the steps of an epoch
+
+    def predict(self, graphs: Graphs) -> np.ndarray:
+        """Predicted accuracies (fractions) of every predictor, shape (M, N), float64."""
+        return np.stack([predictor.predict(graphs) for predictor in self.predictors])
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of a name; ``auto`` takes CUDA, else Apple's MPS, else the CPU.
+
+    Raises
+    ------
+    UserError
+        If there is no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}; try auto or cpu") from None
+    return device
+
+
+def fit_predictors(
+    graphs: Graphs,
+    accuracies: np.ndarray,
+    seeds: Sequence[int],
+    config: TrainingConfig = TrainingConfig(),
+    *,
+    training_cells: np.ndarray | None = None,
+    device: str | torch.device = "cpu",
+    after_epochs: int = 0,
+    callback: Callable[[int, Fit], None] | None = None,
+    progress: bool = False,
+) -> Fit:
+    """Train one predictor a seed.
+
+    A seed decides the initial weights, the order of the cells and the dropout of its predictor, whatever others are
+    trained beside it and on whatever device; results differ between those by float rounding alone.
+
+    Parameters
+    ----------
+    graphs : Graphs
+        All cells, N of them.
+    accuracies : array, shape (N,)
+        Fractions.
+    seeds : sequence of int
+    config : TrainingConfig
+    training_cells : array, shape (n,) or (len(seeds), n), optional
+        Indices of the cells to train on, the same for all or a row a seed; all N if not given.
+    device : str or torch.device
+        See :func:`choose_device`.
+    after_epochs, callback : int, callable
+        Every so many epochs, and after the last, the callback gets the number of epochs done and the fit so far. With
+        more than ``STACK_SIZE`` seeds it is called for one group of them after the other.
+    progress : bool
+        Show a bar on stderr.
+
+    Returns
+    -------
+    Fit
+        Its predictors are on the CPU.
+
+    Raises
+    ------
+    TrainingFailed
+        If there are fewer cells than a batch holds, an accuracy is not finite, or the loss stops being finite.
+    """
+    device = choose_device(device) if isinstance(device, str) else device
+    cells = _check_cells(graphs, accuracies, seeds, training_cells, config)
+    graphs = graphs.to(device)
+    scale = config.predictor.label_std
+    targets = torch.as_tensor((np.asarray(accuracies) - config.predictor.label_mean) / scale, dtype=torch.float32)
+    targets = targets.to(device)
+    fits = []
+    with tqdm(total=len(seeds) * config.epochs, unit="epoch", desc="training", disable=not progress) as bar:
+        for start in range(0, len(seeds), STACK_SIZE):
+            group = slice(start, start + STACK_SIZE)
+            trainer = _Trainer(graphs, targets, cells[group], tuple(seeds[group]), config)
+            for epoch in range(config.epochs):
+                trainer.train_epoch(epoch)
+                bar.update(len(trainer.seeds))
+                done = epoch + 1
+                if callback and (done == config.epochs or (after_epochs and done % after_epochs == 0)):
+                    callback(done, trainer.fit(done))
+            fits.append(trainer.fit(config.epochs))
+    return Fit(
+        predictors=[predictor for fit in fits for predictor in fit.predictors],
+        seeds=tuple(seeds),
+        training_mse_percent2=np.concatenate([fit.training_mse_percent2 for fit in fits]),
+    )
+
+
+def fit_predictor(
+    graphs: Graphs, accuracies: np.ndarray, seed: int = 0, config: TrainingConfig = TrainingConfig(), **options
+) -> Predictor:
+    """Train one predictor; see :func:`fit_predictors`."""
+    return fit_predictors(graphs, accuracies, [seed], config, **options).predictors[0]
+
+
+def _check_cells(
+    graphs: Graphs,
+    accuracies: np.ndarray,
+    seeds: Sequence[int],
+    training_cells: np.ndarray | None,
+    config: TrainingConfig,
+) -> np.ndarray:
+    """Indices of the cells that each seed trains on, shape (M, n), once everything that can be wrong is not."""
+    if not len(seeds):
+        raise UserError("no seeds: nothing would be trained; give at least one")
+    if any(int(seed) != seed or seed < 0 for seed in seeds):
+        raise UserError(f"seeds are {list(seeds)}; they must be whole numbers, 0 or more")
+    if np.shape(accuracies) != (len(graphs),):
+        raise UserError(f"accuracies have shape {np.shape(accuracies)} for {len(graphs)} cells; give one for each")
+    cells = np.arange(len(graphs)) if training_cells is None else np.asarray(training_cells)
+    if cells.ndim == 1:
+        cells = np.broadcast_to(cells, (len(seeds), len(cells)))
+    if cells.ndim != 2 or len(cells) != len(seeds):
+        raise UserError(f"training_cells have shape {cells.shape} for {len(seeds)} seeds; give (n,) or one row a seed")
+    if cells.shape[1] < config.batch_size:
+        raise TrainingFailed(
+            f"{cells.shape[1]} cells to train on, but a batch holds {config.batch_size} and incomplete ones are dropped: "
+            f"nothing would be learned. Give more cells or a batch_size of at most {max(cells.shape[1], 1)}"
+        )
+    if cells.min() < 0 or cells.max() >= len(graphs):
+        raise UserError(f"training_cells run from {cells.min()} to {cells.max()}; there are {len(graphs)} cells")
+    unusable = cells[~np.isfinite(np.asarray(accuracies)[cells])]
+    if len(unusable):
+        raise TrainingFailed(
+            f"the accuracy of cell {unusable[0]} is {accuracies[unusable[0]]} ({len(np.unique(unusable))} such cells); "
+            "train only on cells whose accuracy is known"
+        )
+    return cells
+
+
+class _Trainer:
+    """One group of predictors while it trains."""
+
+    def __init__(
+        self, graphs: Graphs, targets: Tensor, cells: np.ndarray, seeds: tuple[int, ...], config: TrainingConfig
+    ) -> None:
+        self.graphs, self.targets, self.cells, self.seeds, self.config = graphs, targets, cells, seeds, config
+        device = graphs.nodes.device
+        self.stack = StackedPredictors([Predictor.seeded(config.predictor, seed) for seed in seeds], device)
+        self.orders = [np.random.default_rng([seed, 0]) for seed in seeds]
+        self.dropouts = [np.random.default_rng([seed, 1]) for seed in seeds]
+        self.optimizer = torch.optim.Adam(
+            self.stack.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=device.type in ("cpu", "cuda"),
+        )
+        self.losses = np.zeros((len(seeds), config.epochs))
+
+    def train_epoch(self, epoch: int) -> None:
+        config = self.config
+        steps = self.cells.shape[1] // config.batch_size
+        used = steps * config.batch_size
+        shuffled = np.stack([order.permutation(row)[:used] for order, row in zip(self.orders, self.cells, strict=True)])
+        batches = torch.as_tensor(shuffled, device=self.targets.device).view(len(self.seeds), steps, config.batch_size)
+        self.optimizer.param_groups[0]["lr"] = (
+            config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+        )
+        losses = torch.zeros(len(self.seeds), device=self.targets.device)
+        for step, masks in zip(range(steps), self._masks(steps), strict=True):
+            cells = batches[:, step]
+            losses += self.stack.accumulate_gradient(self.graphs, cells, self.targets[cells], masks)
+            self.optimizer.step()
+        self.losses[:, epoch] = (losses / steps).cpu().numpy() * (100 * config.predictor.label_std) ** 2
+        if not np.isfinite(self.losses[:, epoch]).all():
+            seed = self.seeds[int(np.argmin(np.isfinite(self.losses[:, epoch])))]
+            raise TrainingFailed(
+                f"the loss of seed {seed} is {self.losses[self.seeds.index(seed), epoch]} in epoch {epoch + 1}: training "
+                f"diverged. Lower the learning rate ({config.learning_rate}), or look for labels far out of range"
+            )
+
+    def _masks(self, steps: int) -> Iterator[Masks | None]:
+        """Dropout of every step of an epoch, drawn on the CPU so that all devices drop alike."""
+        config = self.config.predictor
+        threshold = round(config.dropout * 2**16)
+        if threshold == 0:
+            yield from [None] * steps
+            return
+        kept = np.float32(2**16 / (2**16 - threshold))
+        rows = self.config.batch_size * MAX_VERTICES
+        shapes = [(rows, config.hidden)] * config.layers + [(self.config.batch_size, config.head)]
+        values = [kept / 2] * config.layers + [kept]
+        for start in range(0, steps, DROPOUT_STEPS):
+            block = min(DROPOUT_STEPS, steps - start)
+            drawn = [np.empty((block, len(self.seeds), *shape), dtype=np.float32) for shape in shapes]
+            for m, generator in enumerate(self.dropouts):
+                for masks, shape, value in zip(drawn, shapes, values, strict=True):
+                    numbers = generator.integers(0, 2**16, (block, *shape), dtype=np.uint16)
+                    np.multiply(numbers >= threshold, value, out=masks[:, m])
+            tensors = [torch.from_numpy(masks).to(self.targets.device) for masks in drawn]
+            for step in range(block):
+                yield Masks([masks[step] for masks in tensors[:-1]], tensors[-1][step])
+
+    def fit(self, epochs: int) -> Fit:
+        return Fit(self.stack.predictors(), self.seeds, self.losses[:, :epochs].copy())

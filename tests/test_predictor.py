@@ -1,0 +1,203 @@
+"""The predictor equals the reference's to the letter, and its files come back as they were."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from nplib.cell import CONV1X1, CONV3X3, INPUT, MAXPOOL3X3, OUTPUT, Cell, pad_cells
+from nplib.errors import UserError
+from nplib.files import TargetExists
+from nplib.predictor import BadWeights, Graphs, Predictor, PredictorConfig, load_predictor, save_predictor
+from nplib.stacked import Masks, StackedPredictors
+
+SMALL = PredictorConfig(hidden=12, layers=2, head=8)
+
+
+@pytest.fixture(scope="module")
+def golden(shared):
+    with np.load(shared / "golden" / "gcn_forward.npz") as stored:
+        return dict(stored)
+
+
+@pytest.fixture(scope="module")
+def reference(golden):
+    """A predictor with the reference's weights, and its graphs."""
+    predictor = Predictor(PredictorConfig(dropout=0))
+    weights = {name.removeprefix("weight/"): golden[name] for name in golden if name.startswith("weight/")}
+    predictor.load_state_dict({name: torch.tensor(weight) for name, weight in weights.items()})
+    return predictor, Graphs.from_arrays(golden["num_vertices"], golden["adjacency"], golden["operations"])
+
+
+def assert_close(ours, theirs):
+    """Within 1e-5 of the largest value."""
+    assert np.abs(np.asarray(ours) - theirs).max() <= 1e-5 * np.abs(theirs).max()
+
+
+def test_state_has_the_names_and_shapes_of_the_reference(golden):
+    state = Predictor().state_dict()
+    theirs = {name.removeprefix("weight/"): golden[name].shape for name in golden if name.startswith("weight/")}
+    assert {name: tuple(tensor.shape) for name, tensor in state.items()} == theirs
+
+
+def test_outputs_loss_and_gradients_equal_the_reference(golden, reference):
+    predictor, graphs = reference
+    outputs = predictor(graphs)
+    assert_close(outputs.detach(), golden["output"])
+    loss = torch.nn.functional.mse_loss(outputs, torch.tensor(golden["target"]))
+    assert_close(loss.detach(), golden["loss"])
+    predictor.zero_grad()
+    loss.backward()
+    for name, parameter in predictor.named_parameters():
+        assert_close(parameter.grad, golden[f"grad/{name}"])
+
+
+def test_stacked_gradients_equal_the_reference_beside_another_model(golden, reference):
+    predictor, graphs = reference
+    stack = StackedPredictors([Predictor.seeded(predictor.config, 1), predictor])
+    cells = torch.arange(64).repeat(2, 1)
+    losses = stack.accumulate_gradient(graphs, cells, torch.tensor(golden["target"]).repeat(2, 1), None)
+    assert_close(losses[1], golden["loss"])
+    for k, pair in enumerate(stack.convolutions):
+        assert_close(pair.grad[0, 1], golden[f"grad/gcn.{k}.weight1"])
+        assert_close(pair.grad[1, 1], golden[f"grad/gcn.{k}.weight2"])
+    assert_close(stack.fc1.grad[1].T, golden["grad/fc1.weight"])
+    assert_close(stack.fc2.grad[1].T, golden["grad/fc2.weight"])
+
+
+def test_stacked_gradients_with_dropout_equal_autograd(space):
+    rows = np.arange(40_000, 40_010)
+    graphs = Graphs.from_arrays(space.num_vertices[rows], space.adjacency[rows], space.operations[rows])
+    predictor = Predictor.seeded(SMALL, 3)
+    stack = StackedPredictors([predictor])
+    generator = torch.Generator().manual_seed(0)
+    kept = [(torch.rand(1, 70, 12, generator=generator) > 0.3).float() for _ in range(2)]
+    head_kept = (torch.rand(1, 10, 8, generator=generator) > 0.3).float()
+    targets = torch.randn(1, 10, generator=generator)
+    loss = stack.accumulate_gradient(
+        graphs, torch.arange(10)[None], targets, Masks([k / 1.4 for k in kept], head_kept / 0.7)
+    )
+
+    hidden = graphs.nodes
+    for layer, mask in zip(predictor.gcn, kept, strict=True):
+        both = [
+            torch.relu(matrix @ hidden @ weight)
+            for matrix, weight in zip(graphs.propagation, (layer.weight1, layer.weight2), strict=True)
+        ]
+        hidden = (both[0] / 2 + both[1] / 2) * mask.view(10, 7, 12) / 0.7
+    head = predictor.fc1(hidden.sum(1) / graphs.num_vertices[:, None]) * head_kept[0] / 0.7
+    expected = ((predictor.fc2(head)[:, 0] - targets[0]) ** 2).mean()
+    expected.backward()
+    assert_close(loss[0], expected.detach().numpy())
+    for k, layer in enumerate(predictor.gcn):
+        assert_close(stack.convolutions[k].grad[0, 0], layer.weight1.grad.numpy())
+        assert_close(stack.convolutions[k].grad[1, 0], layer.weight2.grad.numpy())
+    assert_close(stack.fc1.grad[0].T, predictor.fc1.weight.grad.numpy())
+    assert_close(stack.fc2.grad[0].T, predictor.fc2.weight.grad.numpy())
+
+
+def output_without_padding(predictor, cell):
+    """What the formulas of the paper give for one cell, in float64 and on its own vertices only."""
+    weights = {name: tensor.double().numpy() for name, tensor in predictor.state_dict().items()}
+    loops = cell.matrix + np.eye(cell.num_vertices)
+    normalized = loops / loops.sum(1, keepdims=True)
+    backward = normalized.T / normalized.T.sum(1, keepdims=True)
+    hidden = np.eye(5)[cell.codes + 2]
+    for k in range(predictor.config.layers):
+        along = np.maximum(normalized @ hidden @ weights[f"gcn.{k}.weight1"], 0)
+        against = np.maximum(backward @ hidden @ weights[f"gcn.{k}.weight2"], 0)
+        hidden = along / 2 + against / 2
+    return weights["fc2.weight"] @ weights["fc1.weight"] @ hidden.mean(0)
+
+
+@pytest.mark.parametrize("index", [0, 4, 60, 1_000, 50_000, 400_000])
+def test_padding_cannot_change_a_prediction(space, index):
+    predictor = Predictor.seeded(PredictorConfig(), 0).eval()
+    cell = space.cell(index)
+    graphs = Graphs.from_arrays(*pad_cells([cell]))
+    with torch.inference_mode():
+        output = predictor(graphs)
+    np.testing.assert_allclose(output, output_without_padding(predictor, cell), rtol=1e-4)
+
+
+def test_what_stands_in_the_padding_is_not_read():
+    cell = Cell([[0, 1, 0], [0, 0, 1], [0, 0, 0]], [INPUT, MAXPOOL3X3, OUTPUT])
+    vertices, adjacency, operations = pad_cells([cell])
+    other = operations.copy()
+    other[:, 3:] = 1
+    predictor = Predictor()
+    ours, theirs = (predictor.predict(Graphs.from_arrays(vertices, adjacency, ops)) for ops in (operations, other))
+    assert ours == theirs
+
+
+def test_a_relabelled_cell_has_the_same_prediction():
+    first = Cell([[0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]], [INPUT, CONV3X3, CONV1X1, OUTPUT])
+    second = Cell(first.matrix, [INPUT, CONV1X1, CONV3X3, OUTPUT])
+    predictions = Predictor.seeded(PredictorConfig(), 0).predict(Graphs.from_arrays(*pad_cells([first, second])))
+    np.testing.assert_allclose(predictions[0], predictions[1], rtol=1e-7)
+
+
+def test_predictions_are_fractions_and_do_not_depend_on_the_batch(space):
+    rows = np.arange(0, 400_000, 4_001)
+    graphs = Graphs.from_arrays(space.num_vertices[rows], space.adjacency[rows], space.operations[rows])
+    predictor = Predictor.seeded(PredictorConfig(), 0)
+    predictor.train()
+    predictions = predictor.predict(graphs)
+    assert predictions.shape == (100,) and predictions.dtype == np.float64
+    assert predictor.training, "predict leaves the mode as it was"
+    np.testing.assert_allclose(predictions, predictor.predict(graphs, batch_size=7), rtol=1e-6)
+    with torch.inference_mode():
+        outputs = predictor.eval()(graphs).double().numpy()
+    np.testing.assert_allclose(predictions, outputs * 0.023961 + 0.908192, rtol=1e-6)
+
+
+def test_seeds_decide_the_weights_and_leave_the_global_generator_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, again, other = (Predictor.seeded(SMALL, seed).state_dict() for seed in (0, 0, 1))
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not any(torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    "change", [{"hidden": 0}, {"layers": 0}, {"head": -1}, {"dropout": 1.0}, {"label_std": 0.0}], ids=str
+)
+def test_impossible_configurations_are_refused(change):
+    with pytest.raises(UserError, match=next(iter(change))):
+        replace(PredictorConfig(), **change)
+
+
+def test_saved_predictors_come_back_by_name(tmp_path):
+    predictor = Predictor.seeded(replace(SMALL, label_mean=0.9), 7)
+    path = tmp_path / "predictor.safetensors"
+    save_predictor(path, predictor)
+    loaded = load_predictor(path)
+    assert loaded.config == predictor.config
+    assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in predictor.state_dict().items())
+    with pytest.raises(TargetExists):
+        save_predictor(path, predictor)
+    save_predictor(path, predictor, overwrite=True)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["predictor.safetensors"]
+
+
+def test_files_that_are_no_predictor_are_refused(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    with pytest.raises(BadWeights, match=r"weights\.safetensors"):
+        load_predictor(path)
+    path.write_bytes(b"\x80\x04 no safetensors")
+    with pytest.raises(BadWeights, match="safetensors"):
+        load_predictor(path)
+    state = {name: tensor.contiguous() for name, tensor in Predictor(SMALL).state_dict().items()}
+    save_file(state, path)
+    with pytest.raises(BadWeights, match="no predictor configuration"):
+        load_predictor(path)
+    save_file(state, path, metadata={"config": json.dumps({"hidden": 12})})
+    with pytest.raises(BadWeights, match="configuration cannot be used"):
+        load_predictor(path)
+    save_file(state, path, metadata={"config": json.dumps(asdict(replace(SMALL, hidden=13)))})
+    with pytest.raises(BadWeights, match="do not fit"):
+        load_predictor(path)
