@@ -80,7 +80,7 @@ def attribute(name: str) -> str:
 
 
 def check_layout(datasets: Mapping[str, h5py.Dataset | np.ndarray], place: str) -> None:
-    """Hold names, shapes and kinds of type against :data:`LAYOUT`, before anything is read.
+    """Hold names, shapes and kinds of type against ``LAYOUT``, before anything is read.
 
     Raises
     ------

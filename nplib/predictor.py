@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from nplib.benchmark import Benchmark
 from nplib.cell import MAX_VERTICES, OPERATION_CODES
 from nplib.errors import UserError
 from nplib.files import replacing
+from nplib.parallel import map_on_cores
 
 NUM_OPERATIONS = len(OPERATION_CODES)
 # One-hot column of an operation code: output, input, conv3x3, conv1x1, maxpool.
@@ -127,8 +129,7 @@ class Predictor(nn.Module):
         self.config = config
         widths = [NUM_OPERATIONS, *[config.hidden] * config.layers]
         self.gcn = nn.ModuleList(
-            DirectedGraphConvolution(inputs, outputs, config.dropout)
-            for inputs, outputs in zip(widths[:-1], widths[1:], strict=True)
+            DirectedGraphConvolution(inputs, outputs, config.dropout) for inputs, outputs in pairwise(widths)
         )
         self.fc1 = nn.Linear(config.hidden, config.head, bias=False)
         self.dropout = nn.Dropout(config.dropout)
@@ -149,15 +150,19 @@ class Predictor(nn.Module):
         pooled = hidden.sum(dim=1) / graphs.num_vertices[:, None]  # (B, H)
         return self.fc2(self.dropout(self.fc1(pooled)))[:, 0]  # (B,)
 
-    @torch.inference_mode()
     def predict(self, graphs: Graphs, batch_size: int = 512) -> np.ndarray:
         """Predicted accuracies (fractions), shape (N,), float64, with dropout off."""
+
+        @torch.inference_mode()
+        def outputs(start: int) -> Tensor:
+            return self(graphs[start : start + batch_size])
+
         was_training = self.training
         self.eval()
-        parts = [self(graphs[start : start + batch_size]) for start in range(0, len(graphs), batch_size)]
+        parts = map_on_cores(outputs, range(0, len(graphs), batch_size), graphs.nodes.device)
         self.train(was_training)
-        outputs = torch.cat(parts) if parts else torch.empty(0)
-        return outputs.cpu().double().numpy() * self.config.label_std + self.config.label_mean
+        joined = torch.cat(parts) if parts else torch.empty(0)
+        return joined.cpu().double().numpy() * self.config.label_std + self.config.label_mean
 
 
 def save_predictor(target: str | os.PathLike, predictor: Predictor, overwrite: bool = False) -> None:

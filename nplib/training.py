@@ -17,10 +17,11 @@ from tqdm import tqdm
 
 from nplib.cell import MAX_VERTICES
 from nplib.errors import UserError
+from nplib.parallel import map_on_cores
 from nplib.predictor import Graphs, Predictor, PredictorConfig
 from nplib.stacked import Masks, StackedPredictors
 
-# So many predictors train as one batch: more share no more, and fall out of the processor's cache.
+# At most so many predictors train as one batch: more share no more, and fall out of the processor's cache.
 STACK_SIZE = 10
 # Dropout is drawn for so many steps at a time.
 DROPOUT_STEPS = 16
@@ -113,8 +114,7 @@ def fit_predictors(
     device : str or torch.device
         See :func:`choose_device`.
     after_epochs, callback : int, callable
-        Every so many epochs, and after the last, the callback gets the number of epochs done and the fit so far. With
-        more than ``STACK_SIZE`` seeds it is called for one group of them after the other.
+        Every so many epochs, and after the last, the callback gets the number of epochs done and the fit so far.
     progress : bool
         Show a bar on stderr.
 
@@ -134,22 +134,36 @@ def fit_predictors(
     scale = config.predictor.label_std
     targets = torch.as_tensor((np.asarray(accuracies) - config.predictor.label_mean) / scale, dtype=torch.float32)
     targets = targets.to(device)
-    fits = []
     with tqdm(total=len(seeds) * config.epochs, unit="epoch", desc="training", disable=not progress) as bar:
-        for start in range(0, len(seeds), STACK_SIZE):
-            group = slice(start, start + STACK_SIZE)
-            trainer = _Trainer(graphs, targets, cells[group], tuple(seeds[group]), config)
-            for epoch in range(config.epochs):
-                trainer.train_epoch(epoch)
-                bar.update(len(trainer.seeds))
-                done = epoch + 1
-                if callback and (done == config.epochs or (after_epochs and done % after_epochs == 0)):
-                    callback(done, trainer.fit(done))
-            fits.append(trainer.fit(config.epochs))
+        trainers = [
+            _Trainer(graphs, targets, cells[group], tuple(seeds[group]), config, bar.update)
+            for group in _groups(len(seeds), device)
+        ]
+        for done in _stops(config.epochs, after_epochs):
+            map_on_cores(lambda trainer, epochs=done: trainer.train_to(epochs), trainers, device)
+            if callback and (done == config.epochs or (after_epochs and done % after_epochs == 0)):
+                callback(done, _fit(trainers))
+    return _fit(trainers)
+
+
+def _groups(count: int, device: torch.device) -> list[slice]:
+    """Which seeds train as one batch: on a CPU no more than keeps every core at work."""
+    cores = torch.get_num_threads() if device.type == "cpu" else 1
+    size = min(STACK_SIZE, -(-count // cores))
+    return [slice(start, start + size) for start in range(0, count, size)]
+
+
+def _stops(epochs: int, after_epochs: int) -> list[int]:
+    """Numbers of epochs after which all groups wait for each other, so that all can be looked at."""
+    step = after_epochs or epochs
+    return sorted({*range(step, epochs, step), epochs})
+
+
+def _fit(trainers: Sequence[_Trainer]) -> Fit:
     return Fit(
-        predictors=[predictor for fit in fits for predictor in fit.predictors],
-        seeds=tuple(seeds),
-        training_mse_percent2=np.concatenate([fit.training_mse_percent2 for fit in fits]),
+        predictors=[predictor for trainer in trainers for predictor in trainer.stack.predictors()],
+        seeds=tuple(seed for trainer in trainers for seed in trainer.seeds),
+        training_mse_percent2=np.concatenate([trainer.losses[:, : trainer.done] for trainer in trainers]),
     )
 
 
@@ -181,8 +195,8 @@ def _check_cells(
         raise UserError(f"training_cells have shape {cells.shape} for {len(seeds)} seeds; give (n,) or one row a seed")
     if cells.shape[1] < config.batch_size:
         raise TrainingFailed(
-            f"{cells.shape[1]} cells to train on, but a batch holds {config.batch_size} and incomplete ones are dropped: "
-            f"nothing would be learned. Give more cells or a batch_size of at most {max(cells.shape[1], 1)}"
+            f"{cells.shape[1]} cells to train on, but a batch holds {config.batch_size} and incomplete ones are "
+            f"dropped: nothing would be learned. Give more cells or a batch_size of at most {max(cells.shape[1], 1)}"
         )
     if cells.min() < 0 or cells.max() >= len(graphs):
         raise UserError(f"training_cells run from {cells.min()} to {cells.max()}; there are {len(graphs)} cells")
@@ -199,9 +213,16 @@ class _Trainer:
     """One group of predictors while it trains."""
 
     def __init__(
-        self, graphs: Graphs, targets: Tensor, cells: np.ndarray, seeds: tuple[int, ...], config: TrainingConfig
+        self,
+        graphs: Graphs,
+        targets: Tensor,
+        cells: np.ndarray,
+        seeds: tuple[int, ...],
+        config: TrainingConfig,
+        tell: Callable[[int], object] = lambda count: None,
     ) -> None:
         self.graphs, self.targets, self.cells, self.seeds, self.config = graphs, targets, cells, seeds, config
+        self.tell = tell  # called after every epoch with the number of predictors that did it
         device = graphs.nodes.device
         self.stack = StackedPredictors([Predictor.seeded(config.predictor, seed) for seed in seeds], device)
         self.orders = [np.random.default_rng([seed, 0]) for seed in seeds]
@@ -213,6 +234,14 @@ class _Trainer:
             fused=device.type in ("cpu", "cuda"),
         )
         self.losses = np.zeros((len(seeds), config.epochs))
+        self.done = 0  # epochs
+
+    def train_to(self, epochs: int) -> None:
+        """Train until so many epochs are done."""
+        for epoch in range(self.done, epochs):
+            self.train_epoch(epoch)
+            self.done += 1
+            self.tell(len(self.seeds))
 
     def train_epoch(self, epoch: int) -> None:
         config = self.config
@@ -230,9 +259,9 @@ class _Trainer:
             self.optimizer.step()
         self.losses[:, epoch] = (losses / steps).cpu().numpy() * (100 * config.predictor.label_std) ** 2
         if not np.isfinite(self.losses[:, epoch]).all():
-            seed = self.seeds[int(np.argmin(np.isfinite(self.losses[:, epoch])))]
+            first = int(np.argmin(np.isfinite(self.losses[:, epoch])))
             raise TrainingFailed(
-                f"the loss of seed {seed} is {self.losses[self.seeds.index(seed), epoch]} in epoch {epoch + 1}: training "
+                f"the loss of seed {self.seeds[first]} is {self.losses[first, epoch]} in epoch {epoch + 1}: training "
                 f"diverged. Lower the learning rate ({config.learning_rate}), or look for labels far out of range"
             )
 
@@ -257,6 +286,3 @@ class _Trainer:
             tensors = [torch.from_numpy(masks).to(self.targets.device) for masks in drawn]
             for step in range(block):
                 yield Masks([masks[step] for masks in tensors[:-1]], tensors[-1][step])
-
-    def fit(self, epochs: int) -> Fit:
-        return Fit(self.stack.predictors(), self.seeds, self.losses[:, :epochs].copy())

@@ -117,7 +117,7 @@ def test_the_callback_sees_the_fit_grow(cells):
 
 def test_too_few_cells_are_refused(cells):
     graphs, accuracies = cells
-    with pytest.raises(TrainingFailed, match="8 cells to train on, but a batch holds 10.*batch_size of at most 8"):
+    with pytest.raises(TrainingFailed, match=r"8 cells to train on, but a batch holds 10.*batch_size of at most 8"):
         fit_predictors(graphs, accuracies, [0], training_cells=np.arange(8))
 
 

@@ -1,0 +1,178 @@
+"""One experiment as the paper's tables have them: train on one split, hold against another, over several seeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from nplib.benchmark import Benchmark
+from nplib.errors import UserError
+from nplib.metrics import kendall_tau, mse_percent2, summarize
+from nplib.predictor import Graphs
+from nplib.training import Fit, TrainingConfig, fit_predictors
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Trained predictors and how they did.
+
+    Parameters
+    ----------
+    fit : Fit
+        One predictor a seed, M of them.
+    cells : array, shape (n,), int64
+        Cells of the evaluation.
+    unseen : array, shape (n,), bool
+        Which of these no predictor was trained on.
+    true : array, shape (n,)
+        Their accuracies, fractions.
+    predicted : array, shape (M, n)
+        What each predictor says of them, fractions.
+    training_cells : int
+        How many a predictor was trained on.
+    training_seconds, evaluation_seconds : float
+        Of all predictors together.
+    """
+
+    fit: Fit
+    cells: np.ndarray
+    unseen: np.ndarray
+    true: np.ndarray
+    predicted: np.ndarray
+    training_cells: int
+    training_seconds: float
+    evaluation_seconds: float
+
+    def on(self, cells: np.ndarray) -> Outcome:
+        """The same predictors, evaluated on fewer cells.
+
+        Parameters
+        ----------
+        cells : array of int
+            Indices into the benchmark, all of them among :attr:`cells`.
+
+        Raises
+        ------
+        UserError
+            If one is not.
+        """
+        kept = np.isin(self.cells, cells)
+        if kept.sum() != len(np.unique(cells)):
+            raise UserError(
+                f"only {kept.sum():,} of {len(cells):,} cells were evaluated; evaluate on all of them first"
+            )
+        return replace(
+            self,
+            cells=self.cells[kept],
+            unseen=self.unseen[kept],
+            true=self.true[kept],
+            predicted=self.predicted[:, kept],
+        )
+
+    def figures(self) -> dict[str, list[float]]:
+        """By figure, a value a seed: ``mse_percent2`` and ``kendall_tau``, and both of ``unseen`` cells alone.
+
+        The figures of unseen cells are left out if there are fewer than two, since a rank correlation needs them.
+        """
+        figures = {
+            "mse_percent2": [mse_percent2(self.true, row) for row in self.predicted],
+            "kendall_tau": [kendall_tau(self.true, row) for row in self.predicted],
+        }
+        if self.unseen.sum() >= 2:
+            true, predicted = self.true[self.unseen], self.predicted[:, self.unseen]
+            figures["mse_percent2_unseen"] = [mse_percent2(true, row) for row in predicted]
+            figures["kendall_tau_unseen"] = [kendall_tau(true, row) for row in predicted]
+        return figures
+
+    def report(self) -> dict[str, object]:
+        """Everything but the predictions, as JSON can hold it."""
+        figures = self.figures()
+        summaries = {name: summarize(values) for name, values in figures.items()}
+        return {
+            "seeds": list(self.fit.seeds),
+            "training_cells": self.training_cells,
+            "evaluation_cells": len(self.cells),
+            "evaluation_cells_unseen": int(self.unseen.sum()),
+            **figures,
+            "mean": {name: summary.mean for name, summary in summaries.items()},
+            "sd": {name: summary.sd if summary.count > 1 else None for name, summary in summaries.items()},
+            "training_mse_percent2": self.fit.training_mse_percent2[:, -1].tolist(),
+            "training_seconds": round(self.training_seconds, 3),
+            "evaluation_seconds": round(self.evaluation_seconds, 3),
+        }
+
+
+def run_experiment(
+    benchmark: Benchmark,
+    training_cells: np.ndarray,
+    evaluation_cells: np.ndarray,
+    seeds: Sequence[int],
+    config: TrainingConfig,
+    *,
+    device: str = "auto",
+    test_batch_size: int = 512,
+    after_epochs: int = 0,
+    callback: Callable[[int, Fit], None] | None = None,
+    progress: bool = False,
+) -> Outcome:
+    """Train on some cells of a benchmark, one predictor a seed, and evaluate on others.
+
+    Parameters
+    ----------
+    benchmark : Benchmark
+        Its :meth:`~nplib.benchmark.Benchmark.accuracy_labels` are learned and held against.
+    training_cells, evaluation_cells : array of int
+        Indices into it. Cells in both are evaluated too, as in the reference; :attr:`Outcome.unseen` tells them apart.
+    seeds : sequence of int
+        One predictor each.
+    config : TrainingConfig
+    device : str
+        See :func:`nplib.training.choose_device`.
+    test_batch_size : int
+        Cells predicted at a time.
+    after_epochs, callback : int, callable
+        See :func:`nplib.training.fit_predictors`.
+    progress : bool
+        Show a bar on stderr.
+
+    Raises
+    ------
+    UserError
+        If there is nothing to evaluate, or the training cannot start or diverges.
+    """
+    if len(evaluation_cells) < 2:
+        raise UserError(f"the evaluation has {len(evaluation_cells)} cells; it needs at least 2")
+    if test_batch_size < 1:
+        raise UserError(f"test_batch_size is {test_batch_size}; it must be 1 or more")
+    labels = benchmark.accuracy_labels()
+    graphs = Graphs.from_benchmark(benchmark)
+    chosen, true = graphs[torch.as_tensor(evaluation_cells)], labels[evaluation_cells]
+
+    start = time.perf_counter()
+    fit = fit_predictors(
+        graphs,
+        labels,
+        seeds,
+        config,
+        training_cells=training_cells,
+        device=device,
+        after_epochs=after_epochs,
+        callback=callback,
+        progress=progress,
+    )
+    trained = time.perf_counter()
+    predicted = np.stack([predictor.predict(chosen, test_batch_size) for predictor in fit.predictors])
+    return Outcome(
+        fit=fit,
+        cells=evaluation_cells,
+        unseen=~np.isin(evaluation_cells, training_cells),
+        true=true,
+        predicted=predicted,
+        training_cells=len(training_cells),
+        training_seconds=trained - start,
+        evaluation_seconds=time.perf_counter() - trained,
+    )

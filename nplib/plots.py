@@ -1,0 +1,332 @@
+"""Pictures of cells, results and predictions. The only module that draws; every function returns its figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+
+from nplib.cell import CONV1X1, CONV3X3, INPUT, MAXPOOL3X3, OUTPUT, Cell
+
+PALETTE = sns.color_palette("colorblind")
+BLUE, ORANGE, GREEN, RED = PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[3]
+GREY = "0.55"
+OPERATION_COLOURS = {INPUT: "0.85", OUTPUT: "0.85", CONV3X3: PALETTE[0], CONV1X1: PALETTE[9], MAXPOOL3X3: PALETTE[1]}
+OPERATION_LABELS = {INPUT: "in", OUTPUT: "out", CONV3X3: "3×3", CONV1X1: "1×1", MAXPOOL3X3: "pool"}
+BUDGET_COLOURS = sns.color_palette("flare", 4)
+
+
+def use_style() -> None:
+    """Set the look of all figures: white, so that they stay readable on a dark page too."""
+    sns.set_theme(style="ticks", context="notebook", palette="colorblind")
+    plt.rcParams.update(
+        {
+            "figure.facecolor": "white",
+            "figure.dpi": 110,
+            "savefig.facecolor": "white",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": "medium",
+            "legend.frameon": False,
+            "figure.constrained_layout.use": True,
+        }
+    )
+
+
+def _columns(count: int, width: float = 3.6, height: float = 3.2, **options) -> tuple[Figure, list[Axes]]:
+    figure, axes = plt.subplots(1, count, figsize=(width * count, height), squeeze=False, **options)
+    return figure, list(axes[0])
+
+
+def _finish(figure: Figure) -> Figure:
+    # A notebook would show the figure twice: once as the cell's value, once as an open one.
+    plt.close(figure)
+    return figure
+
+
+def _depths(cell: Cell) -> np.ndarray:
+    """Longest path from the input to every vertex, in edges."""
+    depths = np.zeros(cell.num_vertices, dtype=int)
+    for u, v in cell.edges:
+        depths[v] = max(depths[v], depths[u] + 1)
+    depths[-1] = depths.max() if cell.num_vertices > 1 else 0
+    return depths
+
+
+def _bend(start: np.ndarray, stop: np.ndarray, others: np.ndarray, earlier: list[float]) -> float:
+    """How far an edge curves (as in matplotlib's ``arc3``) to pass by other vertices and earlier edges."""
+    if stop[0] - start[0] == 1:
+        return 0.0
+    t = np.linspace(0, 1, 30)[:, None]
+    forward = stop - start
+    best, fewest = 0.0, np.inf
+    for bend in (0.0, 0.35, -0.35, 0.5, -0.5, 0.65, -0.65):
+        control = (start + stop) / 2 + bend * np.array([forward[1], -forward[0]])
+        curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * stop
+        near = np.abs(curve[:, None] - others).max(axis=2).min(axis=0)  # distance of the curve to each vertex
+        beside = sum(np.sign(other) == np.sign(bend) for other in earlier)
+        cost = 10 * (near < 0.4).sum() + beside + abs(bend)
+        if cost < fewest:
+            best, fewest = bend, cost
+    return best
+
+
+def draw_cell(cell: Cell, axes: Axes, title: str = "") -> None:
+    """Draw a cell from left to right: a disc for every vertex, coloured by its operation, and its edges."""
+    depths = _depths(cell)
+    places = np.zeros((cell.num_vertices, 2))
+    for depth in range(depths.max() + 1):
+        row = np.flatnonzero(depths == depth)
+        places[row, 0] = depth
+        places[row, 1] = (len(row) - 1) / 2 - np.arange(len(row))
+    bends: list[float] = []
+    reach = 1.4
+    for u, v in cell.edges:
+        between = [w for w in range(cell.num_vertices) if w not in (u, v)]
+        bend = _bend(places[u], places[v], places[between], bends)
+        bends.append(bend)
+        peak = (places[u, 1] + places[v, 1]) / 2 - bend * (depths[v] - depths[u]) / 2
+        reach = max(reach, abs(peak) + 0.2)
+        arrow = FancyArrowPatch(
+            places[u],
+            places[v],
+            arrowstyle="-|>",
+            mutation_scale=11,
+            shrinkA=11,
+            shrinkB=11,
+            color="0.35",
+            linewidth=1.1,
+            connectionstyle=f"arc3,rad={bend}",
+        )
+        axes.add_patch(arrow)
+    for place, operation in zip(places, cell.operations, strict=True):
+        axes.plot(
+            *place, "o", markersize=23, color=OPERATION_COLOURS[operation], markeredgecolor="0.3", markeredgewidth=0.8
+        )
+        ink = "white" if operation == CONV3X3 else "black"
+        axes.text(*place, OPERATION_LABELS[operation], ha="center", va="center", size=8, color=ink)
+    reach = max(reach, np.abs(places[:, 1]).max() + 0.6)
+    axes.set(xlim=(-0.6, depths.max() + 0.6), ylim=(-reach, reach))
+    axes.set_title(title, size=9)
+    axes.axis("off")
+
+
+def draw_cells(cells: Sequence[Cell], titles: Sequence[str] = (), columns: int = 3) -> Figure:
+    """Several cells in a grid."""
+    rows = -(-len(cells) // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(3.6 * columns, 1.9 * rows), squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    titles = list(titles) or [""] * len(cells)
+    for cell, title, axes in zip(cells, titles, grid.flat, strict=False):
+        draw_cell(cell, axes, title)
+    return _finish(figure)
+
+
+def accuracy_by_budget(accuracies: Mapping[int, np.ndarray], what: str = "validation accuracy") -> Figure:
+    """How accuracies are spread after each budget.
+
+    Parameters
+    ----------
+    accuracies : mapping of epochs to array, shape (N,)
+        Fractions.
+    what : str
+        Label of the axis.
+    """
+    figure, axes = _columns(2, width=4.6)
+    for colour, (budget, values) in zip(BUDGET_COLOURS, accuracies.items(), strict=False):
+        axes[0].hist(100 * values, bins=np.linspace(0, 100, 101), color=colour, alpha=0.75, label=f"{budget} epochs")
+        axes[1].plot(100 * np.sort(values), (np.arange(len(values)) + 0.5) / len(values), color=colour, linewidth=1.5)
+    axes[0].set(xlabel=f"{what} (%)", ylabel="cells", yscale="log")
+    axes[0].legend(loc="upper left", fontsize=9)
+    axes[1].set(xlabel=f"{what} (%)", ylabel="share of cells below")
+    return _finish(figure)
+
+
+def histogram_with_zoom(values: np.ndarray, zoom: tuple[float, float], what: str, mark: float | None = None) -> Figure:
+    """One distribution of accuracies (fractions) on a logarithmic scale, and its upper end."""
+    figure, axes = _columns(2, width=4.6)
+    axes[0].hist(100 * values, bins=np.linspace(0, 100, 101), color=BLUE)
+    axes[0].set(xlabel=f"{what} (%)", ylabel="cells", yscale="log")
+    inside = values[(values >= zoom[0]) & (values <= zoom[1])]
+    axes[1].hist(100 * inside, bins=80, color=BLUE)
+    axes[1].set(xlabel=f"{what} (%), upper end", ylabel="cells")
+    for panel in axes:
+        if mark is not None:
+            panel.axvline(100 * mark, color=ORANGE, linestyle="--", linewidth=1.2)
+    return _finish(figure)
+
+
+def run_spread(runs: np.ndarray) -> Figure:
+    """Spread between the runs of a cell.
+
+    Parameters
+    ----------
+    runs : array, shape (N, 3)
+        Accuracies (fractions).
+    """
+    figure, axes = _columns(2, width=4.6)
+    order = np.argsort(runs.mean(axis=1))
+    rank = np.arange(len(runs))
+    axes[0].vlines(rank, 100 * runs[order].min(axis=1), 100 * runs[order].max(axis=1), color="0.7", linewidth=1)
+    for run in range(runs.shape[1]):
+        axes[0].plot(rank, 100 * runs[order, run], ".", color=PALETTE[run], label=f"run {run}")
+    axes[0].set(xlabel="cell, by mean accuracy", ylabel="validation accuracy (%)")
+    axes[0].legend(fontsize=9)
+    spread = 100 * runs.std(axis=1, ddof=1)
+    axes[1].hist(spread, bins=30, color=BLUE)
+    axes[1].axvline(np.median(spread), color=ORANGE, linestyle="--", label=f"median {np.median(spread):.2f}")
+    axes[1].axvline(
+        np.sqrt((spread**2).mean()), color=RED, linestyle=":", label=f"pooled {np.sqrt((spread**2).mean()):.2f}"
+    )
+    axes[1].set(xlabel="standard deviation within a cell (points)", ylabel="cells")
+    axes[1].legend(fontsize=9)
+    return _finish(figure)
+
+
+def pairs(panels: Sequence[tuple[np.ndarray, np.ndarray, str, str]], diagonal: bool = False) -> Figure:
+    """Scatter pictures side by side, each (x, y, label of x, label of y)."""
+    figure, axes = _columns(len(panels), width=4.2, height=3.6)
+    for panel, (x, y, x_label, y_label) in zip(axes, panels, strict=True):
+        panel.plot(
+            x,
+            y,
+            ".",
+            color=BLUE,
+            markersize=3 if len(x) > 500 else 6,
+            alpha=0.25 if len(x) > 500 else 0.8,
+            rasterized=True,
+        )
+        if diagonal:
+            low, high = min(x.min(), y.min()), max(x.max(), y.max())
+            panel.plot([low, high], [low, high], color=GREY, linewidth=1)
+        panel.set(xlabel=x_label, ylabel=y_label)
+    return _finish(figure)
+
+
+def matrix(values: np.ndarray, labels: Sequence[str], what: str) -> Figure:
+    """A square matrix of numbers from 0 to 1, written into their squares."""
+    figure, axes = _columns(1, width=4.4, height=3.6)
+    sns.heatmap(values, annot=True, fmt=".2f", vmin=0, vmax=1, cmap="viridis", square=True, ax=axes[0],
+                xticklabels=labels, yticklabels=labels, cbar_kws={"label": what})  # fmt: skip
+    return _finish(figure)
+
+
+def cumulative(samples: Mapping[str, np.ndarray], what: str, zoom: tuple[float, float]) -> Figure:
+    """Cumulative distributions of accuracies (fractions) of several sets of cells, and what they differ by."""
+    figure, axes = _columns(2, width=4.6)
+    grid = np.linspace(*zoom, 400)
+    reference = None
+    for colour, (name, values) in zip(PALETTE, samples.items(), strict=False):
+        share = np.searchsorted(np.sort(values), grid, side="right") / len(values)
+        axes[0].plot(100 * grid, share, color=colour, label=f"{name} ({len(values):,})", linewidth=1.5)
+        if reference is None:
+            reference = share
+        axes[1].plot(100 * grid, share - reference, color=colour, linewidth=1.5)
+    axes[0].set(xlabel=f"{what} (%)", ylabel="share of cells at or below")
+    axes[0].legend(fontsize=8)
+    axes[1].set(xlabel=f"{what} (%)", ylabel="difference to the first")
+    return _finish(figure)
+
+
+def draws(values: np.ndarray, truth: float, mark: float, what: str) -> Figure:
+    """A figure of many random draws: its distribution, the truth, and the draw that is used."""
+    figure, axes = _columns(1, width=5.4)
+    axes[0].hist(values, bins=50, color=BLUE, alpha=0.8)
+    axes[0].axvline(truth, color="black", linewidth=1.5, label="all cells")
+    axes[0].axvline(mark, color=ORANGE, linestyle="--", linewidth=1.5, label="the draw used")
+    axes[0].set(xlabel=what, ylabel="draws")
+    axes[0].legend(fontsize=9)
+    return _finish(figure)
+
+
+def learning_curves(
+    epochs: np.ndarray, curves: Mapping[str, np.ndarray], what: str, logarithmic: bool = True
+) -> Figure:
+    """Figures over epochs: the mean over seeds, and a band of one standard deviation.
+
+    Parameters
+    ----------
+    epochs : array, shape (E,)
+    curves : mapping of names to arrays, shape (seeds, E)
+    what : str
+        Label of the axis.
+    logarithmic : bool
+        Scale of the vertical axis.
+    """
+    figure, axes = _columns(1, width=5.8, height=3.6)
+    for colour, (name, values) in zip(PALETTE, curves.items(), strict=False):
+        mean, deviation = values.mean(axis=0), values.std(axis=0, ddof=1) if len(values) > 1 else 0
+        axes[0].plot(epochs, mean, color=colour, label=name, linewidth=1.5)
+        axes[0].fill_between(epochs, mean - deviation, mean + deviation, color=colour, alpha=0.25, linewidth=0)
+    axes[0].set(xlabel="epochs", ylabel=what, yscale="log" if logarithmic else "linear")
+    axes[0].legend(fontsize=9)
+    return _finish(figure)
+
+
+def predicted_against_true(
+    true: np.ndarray,
+    predicted: np.ndarray,
+    trained: np.ndarray | None = None,
+    zooms: Sequence[tuple[float, float]] = ((0.8, 0.96), (0.9, 0.95)),
+) -> Figure:
+    """Predicted against true accuracy of every cell, in two zooms.
+
+    Parameters
+    ----------
+    true, predicted : array, shape (N,)
+        Fractions.
+    trained : array of indices, optional
+        Cells that the predictor was trained on, drawn apart.
+    zooms : sequence of (low, high)
+        Ranges of the axes, fractions; a true accuracy outside is not shown, and its number is written down.
+    """
+    figure, axes = _columns(len(zooms), width=4.6, height=4.4)
+    for panel, (low, high) in zip(axes, zooms, strict=True):
+        panel.plot(100 * true, 100 * predicted, ".", color=BLUE, markersize=2, alpha=0.15, rasterized=True)
+        if trained is not None:
+            panel.plot(
+                100 * true[trained], 100 * predicted[trained], ".", color=ORANGE, markersize=4, label="trained on"
+            )
+            panel.legend(loc="upper left", fontsize=9, markerscale=2)
+        panel.plot([100 * low, 100 * high], [100 * low, 100 * high], color="0.3", linewidth=1)
+        outside = int(((true < low) | (true > high)).sum())
+        panel.set(xlim=(100 * low, 100 * high), ylim=(100 * low, 100 * high))
+        panel.set(xlabel="true validation accuracy (%)", ylabel="predicted (%)")
+        panel.set_title(f"{outside:,} of {len(true):,} cells outside", size=9)
+        panel.set_aspect("equal")
+    return _finish(figure)
+
+
+def measured_beside_published(
+    names: Sequence[str],
+    measured: np.ndarray,
+    deviations: np.ndarray,
+    published: Mapping[str, Sequence[float]],
+    what: str,
+) -> Figure:
+    """Bars of measured figures with their spread, and published ones as marks.
+
+    Parameters
+    ----------
+    names : sequence of str, length S
+    measured, deviations : array, shape (S,)
+        Mean and standard deviation over seeds.
+    published : mapping of sources to sequences, length S
+        NaN where a source has none.
+    what : str
+        Label of the axis.
+    """
+    figure, axes = _columns(1, width=7.2, height=0.6 * len(names) + 1.2)
+    rows = np.arange(len(names))[::-1]
+    axes[0].barh(rows, measured, xerr=deviations, color=BLUE, height=0.5, alpha=0.85, label="measured here")
+    for marker, colour, (source, figures) in zip("D^sv", PALETTE[1:], published.items(), strict=False):
+        axes[0].plot(figures, rows, marker, color=colour, markersize=7, label=source)
+    axes[0].set(xlabel=what, yticks=rows, yticklabels=names)
+    axes[0].legend(fontsize=9)
+    return _finish(figure)
