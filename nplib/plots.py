@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -47,6 +47,12 @@ def _finish(figure: Figure) -> Figure:
     # A notebook would show the figure twice: once as the cell's value, once as an open one.
     plt.close(figure)
     return figure
+
+
+def _legend_above(figure: Figure, axes: Axes) -> None:
+    """Put the legend of one panel above all, where it hides nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9)
 
 
 def _depths(cell: Cell) -> np.ndarray:
@@ -119,7 +125,7 @@ def draw_cell(cell: Cell, axes: Axes, title: str = "") -> None:
 def draw_cells(cells: Sequence[Cell], titles: Sequence[str] = (), columns: int = 3) -> Figure:
     """Several cells in a grid."""
     rows = -(-len(cells) // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(3.6 * columns, 1.9 * rows), squeeze=False)
+    figure, grid = plt.subplots(rows, columns, figsize=(3.0 * columns, 1.7 * rows), squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     titles = list(titles) or [""] * len(cells)
@@ -140,11 +146,12 @@ def accuracy_by_budget(accuracies: Mapping[int, np.ndarray], what: str = "valida
     """
     figure, axes = _columns(2, width=4.6)
     for colour, (budget, values) in zip(BUDGET_COLOURS, accuracies.items(), strict=False):
-        axes[0].hist(100 * values, bins=np.linspace(0, 100, 101), color=colour, alpha=0.75, label=f"{budget} epochs")
+        label = f"{budget} epochs"
+        axes[0].hist(100 * values, np.linspace(0, 100, 101), histtype="step", color=colour, linewidth=1.5, label=label)
         axes[1].plot(100 * np.sort(values), (np.arange(len(values)) + 0.5) / len(values), color=colour, linewidth=1.5)
     axes[0].set(xlabel=f"{what} (%)", ylabel="cells", yscale="log")
-    axes[0].legend(loc="upper left", fontsize=9)
     axes[1].set(xlabel=f"{what} (%)", ylabel="share of cells below")
+    _legend_above(figure, axes[0])
     return _finish(figure)
 
 
@@ -189,10 +196,10 @@ def run_spread(runs: np.ndarray) -> Figure:
     return _finish(figure)
 
 
-def pairs(panels: Sequence[tuple[np.ndarray, np.ndarray, str, str]], diagonal: bool = False) -> Figure:
-    """Scatter pictures side by side, each (x, y, label of x, label of y)."""
+def pairs(panels: Sequence[tuple[np.ndarray, np.ndarray, str, str]], diagonal: Collection[int] = ()) -> Figure:
+    """Scatter pictures side by side, each (x, y, label of x, label of y); those numbered get the line y = x."""
     figure, axes = _columns(len(panels), width=4.2, height=3.6)
-    for panel, (x, y, x_label, y_label) in zip(axes, panels, strict=True):
+    for number, (panel, (x, y, x_label, y_label)) in enumerate(zip(axes, panels, strict=True)):
         panel.plot(
             x,
             y,
@@ -202,7 +209,7 @@ def pairs(panels: Sequence[tuple[np.ndarray, np.ndarray, str, str]], diagonal: b
             alpha=0.25 if len(x) > 500 else 0.8,
             rasterized=True,
         )
-        if diagonal:
+        if number in diagonal:
             low, high = min(x.min(), y.min()), max(x.max(), y.max())
             panel.plot([low, high], [low, high], color=GREY, linewidth=1)
         panel.set(xlabel=x_label, ylabel=y_label)
@@ -229,7 +236,7 @@ def cumulative(samples: Mapping[str, np.ndarray], what: str, zoom: tuple[float, 
             reference = share
         axes[1].plot(100 * grid, share - reference, color=colour, linewidth=1.5)
     axes[0].set(xlabel=f"{what} (%)", ylabel="share of cells at or below")
-    axes[0].legend(fontsize=8)
+    _legend_above(figure, axes[0])
     axes[1].set(xlabel=f"{what} (%)", ylabel="difference to the first")
     return _finish(figure)
 
@@ -245,9 +252,7 @@ def draws(values: np.ndarray, truth: float, mark: float, what: str) -> Figure:
     return _finish(figure)
 
 
-def learning_curves(
-    epochs: np.ndarray, curves: Mapping[str, np.ndarray], what: str, logarithmic: bool = True
-) -> Figure:
+def learning_curves(epochs: np.ndarray, curves: Mapping[str, np.ndarray], what: str) -> Figure:
     """Figures over epochs: the mean over seeds, and a band of one standard deviation.
 
     Parameters
@@ -256,17 +261,32 @@ def learning_curves(
     curves : mapping of names to arrays, shape (seeds, E)
     what : str
         Label of the axis.
-    logarithmic : bool
-        Scale of the vertical axis.
     """
     figure, axes = _columns(1, width=5.8, height=3.6)
     for colour, (name, values) in zip(PALETTE, curves.items(), strict=False):
         mean, deviation = values.mean(axis=0), values.std(axis=0, ddof=1) if len(values) > 1 else 0
         axes[0].plot(epochs, mean, color=colour, label=name, linewidth=1.5)
         axes[0].fill_between(epochs, mean - deviation, mean + deviation, color=colour, alpha=0.25, linewidth=0)
-    axes[0].set(xlabel="epochs", ylabel=what, yscale="log" if logarithmic else "linear")
+    axes[0].set(xlabel="epochs", ylabel=what)
     axes[0].legend(fontsize=9)
     return _finish(figure)
+
+
+def draw_scatter(
+    axes: Axes, true: np.ndarray, predicted: np.ndarray, trained: np.ndarray | None, zoom: tuple[float, float]
+) -> None:
+    """Draw predicted against true accuracy of every cell (fractions); see :func:`predicted_against_true`."""
+    low, high = zoom
+    axes.plot(100 * true, 100 * predicted, ".", color=BLUE, markersize=2, alpha=0.15, rasterized=True)
+    if trained is not None:
+        axes.plot(100 * true[trained], 100 * predicted[trained], ".", color=ORANGE, markersize=4, label="trained on")
+        axes.legend(loc="upper left", fontsize=9, markerscale=2)
+    axes.plot([100 * low, 100 * high], [100 * low, 100 * high], color="0.3", linewidth=1)
+    outside = int(((true < low) | (true > high)).sum())
+    axes.set(xlim=(100 * low, 100 * high), ylim=(100 * low, 100 * high))
+    axes.set(xlabel="true validation accuracy (%)", ylabel="predicted (%)")
+    axes.set_title(f"{outside:,} of {len(true):,} cells outside", size=9)
+    axes.set_aspect("equal")
 
 
 def predicted_against_true(
@@ -284,22 +304,11 @@ def predicted_against_true(
     trained : array of indices, optional
         Cells that the predictor was trained on, drawn apart.
     zooms : sequence of (low, high)
-        Ranges of the axes, fractions; a true accuracy outside is not shown, and its number is written down.
+        Ranges of the axes, fractions; a true accuracy outside is not shown, and their number is written down.
     """
-    figure, axes = _columns(len(zooms), width=4.6, height=4.4)
-    for panel, (low, high) in zip(axes, zooms, strict=True):
-        panel.plot(100 * true, 100 * predicted, ".", color=BLUE, markersize=2, alpha=0.15, rasterized=True)
-        if trained is not None:
-            panel.plot(
-                100 * true[trained], 100 * predicted[trained], ".", color=ORANGE, markersize=4, label="trained on"
-            )
-            panel.legend(loc="upper left", fontsize=9, markerscale=2)
-        panel.plot([100 * low, 100 * high], [100 * low, 100 * high], color="0.3", linewidth=1)
-        outside = int(((true < low) | (true > high)).sum())
-        panel.set(xlim=(100 * low, 100 * high), ylim=(100 * low, 100 * high))
-        panel.set(xlabel="true validation accuracy (%)", ylabel="predicted (%)")
-        panel.set_title(f"{outside:,} of {len(true):,} cells outside", size=9)
-        panel.set_aspect("equal")
+    figure, panels = _columns(len(zooms), width=4.6, height=4.4)
+    for axes, zoom in zip(panels, zooms, strict=True):
+        draw_scatter(axes, true, predicted, trained, zoom)
     return _finish(figure)
 
 
@@ -328,5 +337,5 @@ def measured_beside_published(
     for marker, colour, (source, figures) in zip("D^sv", PALETTE[1:], published.items(), strict=False):
         axes[0].plot(figures, rows, marker, color=colour, markersize=7, label=source)
     axes[0].set(xlabel=what, yticks=rows, yticklabels=names)
-    axes[0].legend(fontsize=9)
+    _legend_above(figure, axes[0])
     return _finish(figure)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,15 +22,13 @@ class ResultsMissing(UserError):
 
 
 def data_note(benchmark: Benchmark) -> Markdown:
-    """A box that names the data of a page."""
-    return Markdown(
-        f":::{{note}}\nData of this page: **{benchmark.source}**, {len(benchmark):,} cells. {benchmark.labels}.\n:::"
-    )
+    """A line that names the data of a page."""
+    return finding(f"> **Data of this page: {benchmark.source}**, {len(benchmark):,} cells; {benchmark.labels}.")
 
 
 def finding(text: str) -> Markdown:
-    """A finding, in words that the notebook computed."""
-    return Markdown(" ".join(text.split()))
+    """A finding, in words that the notebook computed. Percent signs are set off from their numbers, without a break."""
+    return Markdown(re.sub(r"(\d) ?%", "\\1\N{NO-BREAK SPACE}%", " ".join(text.split())))
 
 
 @dataclass
@@ -42,7 +41,7 @@ class Checks:
         """Note whether a figure lies within so much of what is expected."""
         match = abs(seen - expected) <= within
         number = f"{{:,.{digits}f}}" if isinstance(expected, float) else "{:,}"
-        allowed = number.format(expected) + (f" ± {within:g}" if within else "")
+        allowed = number.format(expected) + (f" ± {number.format(within)}" if within else "")
         self.rows.append((what, number.format(seen), allowed, "yes" if match else "no"))
 
     def add_range(self, what: str, seen: float, lowest: float, highest: float, digits: int = 3) -> None:
@@ -58,7 +57,8 @@ class Checks:
 
     def table(self) -> pd.DataFrame:
         """The table, to be shown."""
-        return pd.DataFrame(self.rows, columns=["figure", "we see", "expected", "match"]).set_index("figure")
+        names, *columns = zip(*self.rows, strict=True) if self.rows else ((), (), (), ())
+        return pd.DataFrame(dict(zip(("we see", "expected", "match"), columns, strict=True)), index=names)
 
 
 def results_path(folder: str | os.PathLike = "") -> Path:
@@ -86,8 +86,3 @@ def load_results(folder: str | os.PathLike, name: str) -> dict[str, object]:
     if not path.is_file():
         raise ResultsMissing(f"{path} is not there: run notebook {name} first, or all of them with `nplib book`")
     return json.loads(path.read_text())
-
-
-def table(rows: Sequence[Mapping[str, object]], index: str) -> pd.DataFrame:
-    """Rows as a table that is shown with its index named."""
-    return pd.DataFrame(rows).set_index(index)

@@ -45,7 +45,7 @@ from nplib.space import edge_bits, opcodes
 
 PROJECT = Path(__file__).parents[1]
 # Bytes that mean something in a protobuf message, as key, length or last byte of a number, and some that do not.
-VALUES = [*range(64), 72, 77, 122, 123, 124, 125, 127, 128, 129, 144, 200, 255]
+VALUES = [*range(1, 48, 2), 0, 8, 10, 16, 26, 45, 72, 123, 124, 125, 127, 128, 144, 255]
 
 
 def stored(path: Path) -> dict[str, np.ndarray]:
@@ -359,6 +359,15 @@ def test_no_cut_row_is_misread(typical):
         )
 
 
+@pytest.mark.parametrize("size", [46, 47, 48])
+def test_base64_that_goes_on_after_its_end_is_not_misread(typical, size):
+    row = json.loads(encode_record(typical[0]))
+    message = base64.b64decode(row[4])[:size]
+    once = base64.b64encode(message).decode()
+    texts = [once, once * 2, once + "\n" + once, once + "A", once + "=", once + "\n\n", "\n" + once, once[:-1]]
+    assert_no_row_is_misread([json.dumps([*row[:4], text]).encode() for text in texts])
+
+
 def test_no_change_of_one_byte_of_the_metrics_is_misread(typical):
     for record in typical[1:]:
         row = json.loads(encode_record(record))
@@ -481,7 +490,8 @@ def test_of_two_faults_the_first_in_the_file_is_named(space, tmp_path):
     assert failure(tmp_path / "source.tfrecord").record == 4
     rows[2] = b"no JSON"
     write_rows(tmp_path / "source.tfrecord", rows)
-    assert failure(tmp_path / "source.tfrecord").record == 2
+    error = failure(tmp_path / "source.tfrecord")
+    assert error.record == 2 and "is not JSON" in error.problem
 
 
 # Records that do not fit together
@@ -823,7 +833,7 @@ def test_many_cells_without_verification_find_their_rows(tmp_path):
         part = starts[first : first + 701]
         rows = Rows.empty(len(part) - 1)
         decode_rows(data, part, rows)
-        assembly.add(rows, len(rows.state), part[:-1])
+        assembly.add(rows, part[:-1])
     assert assembly.arrays()["hashes"].tolist() == [
         name.encode() for name in dict.fromkeys(record.module_hash for record in written)
     ]

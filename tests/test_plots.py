@@ -47,7 +47,7 @@ def test_a_notebook_is_not_shown_a_figure_twice():
     plots.histogram_with_zoom(np.linspace(0.1, 0.95, 50), (0.8, 0.96), "accuracy", mark=0.91)
     plots.accuracy_by_budget({4: np.array([0.2, 0.3]), 108: np.array([0.9, 0.92])})
     plots.run_spread(np.random.default_rng(0).uniform(0.8, 0.95, (9, 3)))
-    plots.pairs([(np.arange(3), np.arange(3), "x", "y")], diagonal=True)
+    plots.pairs([(np.arange(3), np.arange(3), "x", "y")], diagonal=[0])
     plots.matrix(np.eye(2), ["a", "b"], "correlation")
     plots.cumulative({"all": np.array([0.9, 0.91]), "some": np.array([0.9])}, "accuracy", (0.8, 0.95))
     plots.draws(np.arange(5.0), 2.0, 3.0, "mean")

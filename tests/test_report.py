@@ -2,7 +2,7 @@
 
 import pytest
 
-from nplib.report import Checks, ResultsMissing, load_results, save_results
+from nplib.report import Checks, ResultsMissing, finding, load_results, save_results
 
 
 def test_checks_tell_match_from_mismatch():
@@ -16,6 +16,11 @@ def test_checks_tell_match_from_mismatch():
     assert table["we see"].tolist() == ["423,624", "0.281", "2.250", "2.280"]
     assert table["expected"].tolist()[:2] == ["423,624", "0.279 ± 0.002"]
     assert checks.mismatches == 2
+    assert Checks().table().empty
+
+
+def test_findings_are_one_paragraph_with_percent_signs_set_off():
+    assert finding("of 91.07%\n   and 80 %, not %d").data == "of 91.07\u00a0% and 80\u00a0%, not %d"
 
 
 def test_results_come_back(tmp_path):

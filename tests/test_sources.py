@@ -4,8 +4,6 @@ import hashlib
 import json
 import logging
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -338,9 +336,3 @@ def test_a_damaged_hdf5_is_told_as_such(tmp_path):
     (tmp_path / "bad.hdf5").write_bytes(b"no")
     with pytest.raises(BadBenchmark, match=r"bad\.hdf5"):
         load(tmp_path / "bad.hdf5")
-
-
-def test_importing_it_is_light():
-    heavy = ("requests", "pooch", "numba", "torch", "scipy", "pandas", "matplotlib", "papermill")
-    code = f"import sys, nplib.sources; print([name for name in {heavy} if name in sys.modules])"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

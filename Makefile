@@ -1,0 +1,80 @@
+# `make book` and `make test` on a fresh machine: GNU make and Python 3.11 or newer are all that is needed.
+
+PYTHON ?= python3
+QUICK ?=
+DATA ?=
+ARGS ?=
+
+BIN := .venv/bin
+BOOK_OPTIONS = $(if $(filter-out 0,$(QUICK)),--quick) $(if $(DATA),--data "$(DATA)")
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help book test lab env lint format clean
+
+help:
+	@echo "make book     run every notebook and build the book: _build/html/index.html"
+	@echo "                QUICK=1      fewer seeds and repeats; every page says so"
+	@echo "                DATA=sample  or full, or a file; by default the best there is (see data/README.md)"
+	@echo "make test     run the tests; ARGS=\"-k sources -x\" is handed to pytest"
+	@echo "make lab      open JupyterLab on the notebooks"
+	@echo "make env      make the environment in .venv (the others do it by themselves)"
+	@echo "make lint     look for faults of style in code and notebooks"
+	@echo "make format   mend those that can be mended, and strip the notebooks"
+	@echo "make clean    remove what was built; neither .venv nor data"
+	@echo "PYTHON=python3.12 chooses the Python that .venv is made with."
+
+book: env
+	@$(BIN)/nplib book $(BOOK_OPTIONS)
+
+test: env
+	@$(BIN)/python -m pytest $(ARGS)
+
+# The notebooks run in their own folder; the data lie in this one.
+lab: env
+	@NPLIB_DATA="$${NPLIB_DATA:-$(CURDIR)/data}" $(BIN)/jupyter lab --notebook-dir=notebooks
+
+lint: env
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: env
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/pre-commit run --all-files nbstripout || $(BIN)/pre-commit run --all-files nbstripout
+
+clean:
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+	find nplib tests benchmarks -name __pycache__ -type d -exec rm -rf {} +
+
+env: .venv/package
+
+# Made anew, not mended, when the lock changes: what it no longer names would stay.
+.venv/packages: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "nplib needs Python 3.11 or newer; $(PYTHON) is $$(command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1 || echo not there)." >&2; \
+	    echo "Name a newer one: make PYTHON=/path/to/python3" >&2; \
+	    exit 1; }
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@echo "Installing $$(grep -c == requirements.lock) packages; the first time they are downloaded"
+	@$(call show_progress,$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r requirements.lock)
+	@touch $@
+
+.venv/package: .venv/packages pyproject.toml
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+	@echo "The environment is ready: .venv"
+
+# Run pip with its many lines kept in .venv/install.log, and show a line now and then, and its errors. The status of a
+# pipe is that of its last command, so pip's goes through it as a line.
+define show_progress
+{ $(1) 2>&1; echo "pip ended with $$?"; } | tee .venv/install.log | awk ' \
+    /^Collecting / && ++found % 40 == 0 { print "  " found " packages found"; fflush() } \
+    /^ *Downloading .*\(([0-9][0-9]+(\.[0-9]+)? MB|.* GB)\)$$/ { print "  " $$1, $$2, $$3, $$4; fflush() } \
+    /^Installing collected/ { print "  Putting them in place"; fflush() } \
+    /^ *(ERROR|error)/ { print; fflush() } \
+    /^pip ended with / { status = $$4 } \
+    END { exit status }'
+endef
