@@ -95,7 +95,7 @@ class Benchmark:
         By cell, budget (4, 12, 36, 108 epochs), run, halfway and end, and training time (s), train, validation and
         test accuracy (fractions); NaN where unknown.
     source : str
-        Where the results are from: ``"full"``, ``"only108"``, ``"sample"``, ``"surrogate"``, ``"file"``.
+        Where the results are from: ``"full"``, ``"only108"``, ``"sample"``, ``"file"``.
     labels : str
         One sentence: what kind of results these are.
     sha256 : str

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from nplib.pipeline import Step
 
 DATA_HELP = (
-    "auto takes the best there is; full, sample or surrogate that one; or a path to an .hdf5, .tfrecord or the "
-    "sample's .json."
+    "auto takes the best there is; full or sample that one; or a path to an .hdf5, .tfrecord or the sample's .json."
 )
 Download = Literal["full", "only108", "sample"]
 Data = Annotated[str, typer.Option("--data", metavar="SOURCE", help=f"Results to use. {DATA_HELP}")]

@@ -342,7 +342,8 @@ def environment(project: Path) -> dict[str, str]:
 
     It runs elsewhere than this process: paths are absolute, and ``nplib`` is the one that runs this.
     """
-    added = {"NPLIB_DATA": str(data_folder(project))}
+    # TensorFlow, where a notebook compares with it, would talk between the lines of progress.
+    added = {"NPLIB_DATA": str(data_folder(project)), "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
     for name in ("NPLIB_SAMPLE", "NPLIB_TFRECORD", "NPLIB_CACHE"):
         if os.environ.get(name):
             added[name] = str(Path(os.environ[name]).resolve())

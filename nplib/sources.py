@@ -18,7 +18,7 @@ from nplib.sample import SAMPLE, read_sample
 
 logger = logging.getLogger(__name__)
 
-NAMES = ("auto", "full", "sample", "surrogate")
+NAMES = ("auto", "full", "sample")
 
 # The whole of NASBench-101 as its authors publish it, the best first; what each is converted to.
 OFFICIAL = {
@@ -97,7 +97,7 @@ def find(data: str | os.PathLike = "auto", folder: str | os.PathLike | None = No
     list of Found
     """
     folder = data_folder(folder)
-    finders = {"full": _find_full, "sample": _find_sample, "surrogate": _find_surrogate}
+    finders = {"full": _find_full, "sample": _find_sample}
     if data == "auto":
         return [finder(folder) for finder in finders.values()]
     if data in finders:
@@ -261,10 +261,6 @@ def _find_sample(folder: Path) -> Found:
     if (folder / SAMPLE.name).is_file():
         return Found("sample", "ready", str(folder / SAMPLE.name))
     return Found("sample", "to download", f"{SAMPLE.megabytes} MB from {SAMPLE.url}")
-
-
-def _find_surrogate(folder: Path) -> Found:
-    return Found("surrogate", "missing", "the surrogate is not part of this version of nplib; use full or sample")
 
 
 def _find_file(path: Path) -> Found:

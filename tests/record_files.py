@@ -4,22 +4,28 @@ import importlib
 import math
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
 from nplib.cell import INTERIOR_OPERATIONS
+from nplib.convert import convert_tfrecord
+from nplib.decoding import Rows, decode_rows, scan_frames
 from nplib.frames import encode_frame
-from nplib.layout import BUDGETS, RUNS
-from nplib.records import EVALUATION_FIELDS, Evaluation, Record, encode_record, masked_crc32c
+from nplib.layout import BUDGETS, LAYOUT, RUNS
+from nplib.records import EVALUATION_FIELDS, BadRecord, Evaluation, Record, encode_record, masked_crc32c, read_records
 from nplib.space import Space
 
+PROJECT = Path(__file__).parents[1]
 NUM_STEPS = 9984
 
 
@@ -126,3 +132,56 @@ def model_metrics() -> type:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("nasbench.ModelMetrics"))
+
+
+def stored(path: Path) -> dict[str, np.ndarray]:
+    with h5py.File(path) as file:
+        return {name: file[name][()] for name in file}
+
+
+def assert_same_files(one: Path, other: Path) -> None:
+    first, second = stored(one), stored(other)
+    assert set(first) == set(second) == set(LAYOUT)
+    for name, array in first.items():
+        assert array.dtype == second[name].dtype and array.shape == second[name].shape
+        assert array.tobytes() == second[name].tobytes(), name
+
+
+def conversion_failure(source: Path, **options) -> BadRecord:
+    """The error of a conversion, which must name the source and leave nothing behind."""
+    folder = source.parent / "out"
+    folder.mkdir(exist_ok=True)
+    with pytest.raises(BadRecord) as caught:
+        convert_tfrecord(source, folder / "benchmark.hdf5", **options)
+    assert list(folder.iterdir()) == []
+    error = caught.value
+    assert error.path == source
+    assert str(error).startswith(f"{source}: record {error.record} (counted from 0), at byte {error.offset}: ")
+    return error
+
+
+def make_records(target: Path, *options: str) -> Path:
+    script = PROJECT / "benchmarks" / "make_records.py"
+    subprocess.run([sys.executable, script, target, *options], check=True, capture_output=True)
+    return target
+
+
+def decoded(rows: list[bytes]) -> Rows:
+    """What the compiled decoder makes of the data of some frames."""
+    data = np.frombuffer(bytearray(b"".join(map(encode_frame, rows))), dtype=np.uint8)
+    starts = np.empty(len(rows) + 2, dtype=np.int64)
+    count, sound = scan_frames(data, len(data), starts)
+    assert (count, sound, starts[count]) == (len(rows), True, len(data))
+    result = Rows.empty(count)
+    decode_rows(data, starts[: count + 1], result)
+    return result
+
+
+def reading_failure(path: Path) -> BadRecord:
+    """The error of reading a file record by record, which must name its place."""
+    with pytest.raises(BadRecord) as caught:
+        list(read_records(path))
+    error = caught.value
+    assert error.path == path
+    assert str(error).startswith(f"{path}: record {error.record} (counted from 0), at byte {error.offset}: ")
+    return error

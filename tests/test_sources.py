@@ -226,16 +226,10 @@ def test_auto_takes_full_if_it_is_here_and_says_so(shared, small, folder, caplog
     assert f"full: {folder / 'nasbench.hdf5'}" in caplog.text
 
 
-def test_the_surrogate_is_said_not_to_be_there(folder):
-    with pytest.raises(DataUnavailable, match="not part of this version"):
-        load("surrogate", folder=folder)
-
-
 def test_find_lists_every_source(folder):
     assert [(found.name, found.state, found.is_here) for found in find(folder=folder)] == [
         ("full", "missing", False),
         ("sample", "to download", False),
-        ("surrogate", "missing", False),
     ]
     assert SAMPLE.url in find(folder=folder)[1].where
     assert list(folder.iterdir()) == []
@@ -320,7 +314,7 @@ def test_a_conversion_that_fails_leaves_nothing(tiny):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("smaple", r"'smaple' is neither a source \(auto, full, sample, surrogate\) nor the path of an \.hdf5"),
+        ("smaple", r"'smaple' is neither a source \(auto, full, sample\) nor the path of an \.hdf5"),
         ("results.csv", r"'results\.csv' is neither"),
         ("no/such.hdf5", r"no/such\.hdf5 does not exist"),
         ("folder.json", r"folder\.json is a folder"),
