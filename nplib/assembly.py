@@ -56,11 +56,11 @@ class Cells(NamedTuple):
 
 
 @numba.njit(nogil=True, cache=True)
-def _find_slot(slots, hashes, words):
-    """Where a hash, four words, stands in a table of rows with open addressing, or the free slot that it is to get."""
+def _find_slot(slots, hashes, words, i):
+    """Where the hash ``words[i]`` stands in a table of rows with open addressing, or the free slot it is to get."""
     mixed = np.uint64(0)
-    for word in words:
-        mixed = (mixed ^ word) * np.uint64(0x9E3779B97F4A7C15)
+    for k in range(4):
+        mixed = (mixed ^ words[i, k]) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> np.uint64(29)
     slot = np.int64(mixed & np.uint64(len(slots) - 1))
     while True:
@@ -68,10 +68,10 @@ def _find_slot(slots, hashes, words):
         if row < 0:
             return slot
         if (
-            hashes[row, 0] == words[0]
-            and hashes[row, 1] == words[1]
-            and hashes[row, 2] == words[2]
-            and hashes[row, 3] == words[3]
+            hashes[row, 0] == words[i, 0]
+            and hashes[row, 1] == words[i, 1]
+            and hashes[row, 2] == words[i, 2]
+            and hashes[row, 3] == words[i, 3]
         ):
             return slot
         slot = (slot + 1) & (len(slots) - 1)
@@ -80,9 +80,10 @@ def _find_slot(slots, hashes, words):
 @numba.njit(nogil=True, cache=True)
 def _fill_slots(slots, hashes, count):
     """Enter the first ``count`` hashes, all different."""
-    slots[:] = -1
+    for slot in range(len(slots)):
+        slots[slot] = -1
     for row in range(count):
-        slots[_find_slot(slots, hashes, hashes[row])] = row
+        slots[_find_slot(slots, hashes, hashes, row)] = row
 
 
 @numba.njit(nogil=True, cache=True)
@@ -96,19 +97,24 @@ def _place(rows, words, offsets, first_record, same_graphs, cells, slots, count)
                 budget = b
         if budget < 0:
             return i, BAD_BUDGET, row, count
-        slot = _find_slot(slots, cells.hashes, words[i])
+        slot = _find_slot(slots, cells.hashes, words, i)
         row = slots[slot]
         if row < 0:
             row = count
             slots[slot] = row
             count += 1
-            cells.hashes[row] = words[i]
+            for k in range(4):
+                cells.hashes[row, k] = words[i, k]
             cells.vertices[row] = rows.vertices[i]
             cells.bits[row] = rows.bits[i]
             cells.opcodes[row] = rows.opcodes[i]
             cells.parameters[row] = UNKNOWN_PARAMETERS
-            cells.metrics[row] = np.nan
-            cells.runs[row] = 0
+            for b in range(len(_BUDGETS)):
+                cells.runs[row, b] = 0
+                for r in range(RUNS):
+                    for point in range(len(POINTS)):
+                        for metric in range(len(METRICS)):
+                            cells.metrics[row, b, r, point, metric] = np.nan
             cells.first_record[row] = first_record + i
             cells.first_offset[row] = offsets[i]
         elif same_graphs and not (

@@ -187,14 +187,14 @@ def _after_comma(data, at, stop):
 
 
 @numba.njit(nogil=True, cache=True)
-def _read_hash(data, at, stop, digits):
+def _read_hash(data, at, stop, hashes, i):
     if at < 0 or at + 32 > stop:
         return -1
     for k in range(32):
         character = data[at + k]
         if not (48 <= character <= 57 or 97 <= character <= 102):
             return -1
-        digits[k] = character
+        hashes[i, k] = character
     return at + 32
 
 
@@ -338,9 +338,11 @@ def _next_field(message, at, stop):
 
 
 @numba.njit(nogil=True, cache=True)
-def _read_metrics(message, size, metrics):
-    """The message of one record, with metrics into shape (2, 4): (parameters, whether all went well)."""
-    metrics[:] = np.nan
+def _read_metrics(message, size, metrics, i):
+    """The message of one record, with metrics into ``metrics[i]``: (parameters, whether all went well)."""
+    for point in range(2):
+        for metric in range(4):
+            metrics[i, point, metric] = np.nan
     parameters = np.int64(UNKNOWN_PARAMETERS)
     evaluations = 0
     at = 0
@@ -362,7 +364,7 @@ def _read_metrics(message, size, metrics):
                     return parameters, False
                 if kind == 1 and 2 <= field <= 5 and evaluations > 0:
                     number64 = np.uint64(_stored_int64(message, first))
-                    metrics[evaluations - 1, field - 2] = number64.view(np.float64)
+                    metrics[i, evaluations - 1, field - 2] = number64.view(np.float64)
             evaluations += 1
     return parameters, True
 
@@ -370,7 +372,7 @@ def _read_metrics(message, size, metrics):
 @numba.njit(nogil=True, cache=True)
 def _decode_row(data, at, stop, rows, i, message):
     at = _after(data, at, stop, ROW_START)
-    at = _read_hash(data, at, stop, rows.hashes[i])
+    at = _read_hash(data, at, stop, rows.hashes, i)
     at = _after_comma(data, _after(data, at, stop, SEPARATOR), stop)
     rows.epochs[i], at = _read_integer(data, at, stop)
     rows.vertices[i], rows.bits[i], at = _read_adjacency(data, _after_comma(data, at, stop), stop)
@@ -379,7 +381,7 @@ def _decode_row(data, at, stop, rows, i, message):
     size, at = _read_base64(data, at, stop, message)
     if _after(data, at, stop, ROW_END) != stop:
         return False
-    rows.parameters[i], sure = _read_metrics(message, size, rows.metrics[i])
+    rows.parameters[i], sure = _read_metrics(message, size, rows.metrics, i)
     return sure
 
 

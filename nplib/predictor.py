@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+import pandas
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -21,7 +23,8 @@ from nplib.benchmark import Benchmark
 from nplib.cell import MAX_VERTICES, OPERATION_CODES
 from nplib.errors import UserError
 from nplib.files import replacing
-from nplib.parallel import map_on_cores
+from nplib.inference import predict_outputs
+from nplib.space import edge_bits
 
 NUM_OPERATIONS = len(OPERATION_CODES)
 # One-hot column of an operation code: output, input, conv3x3, conv1x1, maxpool.
@@ -78,20 +81,52 @@ class Graphs:
     @classmethod
     def from_arrays(cls, num_vertices: np.ndarray, adjacency: np.ndarray, operations: np.ndarray) -> Graphs:
         """Make the tensors of zero-padded cells (see :func:`nplib.cell.pad_cells`)."""
-        vertices = torch.as_tensor(np.array(num_vertices), dtype=torch.long)
-        present = torch.arange(MAX_VERTICES) < vertices[:, None]  # (N, 7)
-        codes = torch.as_tensor(np.array(operations), dtype=torch.long) - FIRST_CODE
-        nodes = nn.functional.one_hot(codes, NUM_OPERATIONS).float() * present[:, :, None]
-        loops = torch.as_tensor(np.array(adjacency), dtype=torch.float32) + torch.eye(MAX_VERTICES)
+        num_vertices, adjacency, operations = map(np.asarray, (num_vertices, adjacency, operations))
+        present = np.arange(MAX_VERTICES) < num_vertices[:, None]  # (N, 7)
+        # Padding has a zero row of its own behind the five of the operations.
+        one_hot = torch.cat([torch.eye(NUM_OPERATIONS), torch.zeros(1, NUM_OPERATIONS)])
+        codes = np.where(present, operations.astype(np.int64) - FIRST_CODE, NUM_OPERATIONS)
+        nodes = nn.functional.embedding(torch.as_tensor(codes), one_hot)
+        # Few matrices differ, so each is normalised once.
+        _, first, which = np.unique(edge_bits(adjacency), return_index=True, return_inverse=True)
+        loops = torch.tensor(adjacency[first], dtype=torch.float32) + torch.eye(MAX_VERTICES)
         normalized = normalize_rows(loops)
         # Against the edges: the transpose of the normalised matrix, normalised again, as in the reference.
         both = torch.stack([normalize_rows(normalized), normalize_rows(normalized.transpose(1, 2))])
-        return cls(both, nodes, vertices.float())
+        propagation = both.index_select(1, torch.as_tensor(which))
+        return cls(propagation, nodes, torch.tensor(num_vertices, dtype=torch.float32))
 
     @classmethod
     def from_benchmark(cls, benchmark: Benchmark) -> Graphs:
         """Make the tensors of all cells of a benchmark, or of anything with its three graph arrays."""
         return cls.from_arrays(benchmark.num_vertices, benchmark.adjacency, benchmark.operations)
+
+    @cached_property
+    def reads(self) -> Tensor:
+        """What vertices read in the first convolution, along and against the edges, shape (2, N, 7, 5)."""
+        return self.propagation @ self.nodes
+
+    @cached_property
+    def distinct_reads(self) -> tuple[Tensor, Tensor]:
+        """The rows of :attr:`reads` that differ, and which of them each vertex has.
+
+        Returns
+        -------
+        reads : Tensor, shape (2, D, 5)
+            Distinct pairs of rows.
+        which : Tensor, shape (N, 7), int64
+            Row of every vertex.
+        """
+        reads = self.reads.flatten(1, 2)  # (2, 7N, 5)
+        # Rows are told apart by their product with fixed random numbers: equal rows have equal products.
+        generator = torch.Generator().manual_seed(0)
+        coefficients = torch.rand(2, NUM_OPERATIONS, dtype=torch.float64, generator=generator)
+        keys = reads[0].cpu().double() @ coefficients[0] + reads[1].cpu().double() @ coefficients[1]
+        which, _ = pandas.factorize(keys.numpy())
+        # Numbers are given in order of appearance, so a row is new where the largest number so far grows.
+        first = np.flatnonzero(np.diff(np.maximum.accumulate(which), prepend=-1))
+        rows = reads[:, torch.as_tensor(first, device=reads.device)]
+        return rows, torch.as_tensor(which, device=reads.device).view(-1, MAX_VERTICES)
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -152,17 +187,8 @@ class Predictor(nn.Module):
 
     def predict(self, graphs: Graphs, batch_size: int = 512) -> np.ndarray:
         """Predicted accuracies (fractions), shape (N,), float64, with dropout off."""
-
-        @torch.inference_mode()
-        def outputs(start: int) -> Tensor:
-            return self(graphs[start : start + batch_size])
-
-        was_training = self.training
-        self.eval()
-        parts = map_on_cores(outputs, range(0, len(graphs), batch_size), graphs.nodes.device)
-        self.train(was_training)
-        joined = torch.cat(parts) if parts else torch.empty(0)
-        return joined.cpu().double().numpy() * self.config.label_std + self.config.label_mean
+        outputs = predict_outputs(self, graphs, batch_size)
+        return outputs.cpu().double().numpy() * self.config.label_std + self.config.label_mean
 
 
 def save_predictor(target: str | os.PathLike, predictor: Predictor, overwrite: bool = False) -> None:

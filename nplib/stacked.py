@@ -17,6 +17,43 @@ from nplib.predictor import Graphs, Predictor, PredictorConfig
 
 
 @dataclass(frozen=True, eq=False)
+class Batch:
+    """The cells of one step, B of them for each of M predictors; V is the number of vertices of a padded cell."""
+
+    reads: Tensor  # what each vertex reads in the first layer, by direction, (2 * M, B * V, 5)
+    propagation: Tensor  # what a vertex reads from which, by direction, (2 * M * B, V, V)
+    num_vertices: Tensor  # (M, B, 1)
+    targets: Tensor  # what the outputs should be, (M, B, 1)
+
+
+def make_batches(graphs: Graphs, cells: Tensor, targets: Tensor) -> list[Batch]:
+    """Gather the tensors of several steps at once.
+
+    Parameters
+    ----------
+    graphs : Graphs
+        All cells.
+    cells : Tensor, shape (M, steps, B)
+        Which of them are in each predictor's batch, step after step.
+    targets : Tensor, shape (N,)
+        What the outputs should be for all cells.
+    """
+    models, steps, batch = cells.shape
+    flat = cells.transpose(0, 1).reshape(-1)  # by step, then model
+    width = graphs.propagation.shape[-1]
+
+    def gather(source: Tensor) -> Tensor:
+        """Of a tensor by direction and cell, a part for each step in which directions come first."""
+        parts = source[:, flat].view(2, steps, models * batch, *source.shape[2:])
+        return parts.transpose(0, 1).contiguous()
+
+    reads = gather(graphs.reads).view(steps, 2 * models, batch * width, -1)
+    propagation = gather(graphs.propagation).view(steps, 2 * models * batch, width, width)
+    sizes, wanted = (values[flat].view(steps, models, batch, 1) for values in (graphs.num_vertices, targets))
+    return [Batch(*parts) for parts in zip(reads, propagation, sizes, wanted, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
 class Masks:
     """What dropout multiplies by in one step: 0, or 1 / (1 - rate).
 
@@ -27,6 +64,11 @@ class Masks:
     head: Tensor  # (M, B, head)
 
 
+def _views(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    parts = flat.split([shape.numel() for shape in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
 class StackedPredictors:
     """M predictors of one configuration.
 
@@ -35,6 +77,15 @@ class StackedPredictors:
     predictors : sequence of Predictor
         Where the weights start; they are copied.
     device : str or torch.device
+
+    Attributes
+    ----------
+    weights : Tensor
+        All weights, for an optimizer; the others are views of it.
+    convolutions : list of Tensor
+        A layer each, shape (2, M, inputs, H): along the edges and against them.
+    fc1, fc2 : Tensor
+        Shapes (M, H, head) and (M, head, 1).
     """
 
     def __init__(self, predictors: Sequence[Predictor], device: str | torch.device = "cpu") -> None:
@@ -43,19 +94,16 @@ class StackedPredictors:
         states = [predictor.state_dict() for predictor in predictors]
 
         def stack(name: str) -> Tensor:
-            return torch.stack([state[name] for state in states]).to(device)
+            return torch.stack([state[name] for state in states])
 
-        layers = range(self.config.layers)
-        pairs = [torch.stack([stack(f"gcn.{k}.weight1"), stack(f"gcn.{k}.weight2")]) for k in layers]
-        self.convolutions = pairs  # a layer each, (2, M, inputs, H)
-        self.fc1 = stack("fc1.weight").transpose(1, 2).contiguous()  # (M, H, head)
-        self.fc2 = stack("fc2.weight").transpose(1, 2).contiguous()  # (M, head, 1)
-        for parameter in self.parameters():
-            parameter.requires_grad_(True)
-            parameter.grad = torch.zeros_like(parameter)
-
-    def parameters(self) -> list[Tensor]:
-        return [*self.convolutions, self.fc1, self.fc2]
+        pairs = [torch.stack([stack(f"gcn.{k}.weight1"), stack(f"gcn.{k}.weight2")]) for k in range(self.config.layers)]
+        head = [stack("fc1.weight").transpose(1, 2), stack("fc2.weight").transpose(1, 2)]
+        # One tensor holds all weights, so that an optimizer steps once.
+        self.weights = torch.cat([weight.flatten() for weight in (*pairs, *head)]).to(device)
+        self.weights.grad = torch.zeros_like(self.weights)
+        shapes = [weight.shape for weight in (*pairs, *head)]
+        *self.convolutions, self.fc1, self.fc2 = _views(self.weights, shapes)
+        *self.convolution_grads, self.fc1_grad, self.fc2_grad = _views(self.weights.grad, shapes)
 
     def predictors(self) -> list[Predictor]:
         """The M predictors, each with a copy of its weights, on the CPU."""
@@ -70,17 +118,12 @@ class StackedPredictors:
         return unstacked
 
     @torch.no_grad()
-    def accumulate_gradient(self, graphs: Graphs, cells: Tensor, targets: Tensor, masks: Masks | None) -> Tensor:
-        """Set every ``.grad`` to the gradient of the mean squared error of a batch.
+    def set_gradient(self, batch: Batch, masks: Masks | None) -> Tensor:
+        """Set the gradient of the weights to that of the mean squared error of a batch.
 
         Parameters
         ----------
-        graphs : Graphs
-            All cells, on the device.
-        cells : Tensor, shape (M, B)
-            Which of them are in each predictor's batch.
-        targets : Tensor, shape (M, B)
-            What the outputs should be.
+        batch : Batch
         masks : Masks, optional
             Dropout of this step; without it nothing is dropped.
 
@@ -89,49 +132,52 @@ class StackedPredictors:
         Tensor, shape (M,)
             Mean squared error of each predictor, in the units of its output.
         """
-        models, batch = cells.shape
-        flat = cells.reshape(-1)
-        propagation = graphs.propagation[:, flat].flatten(0, 1)  # (2MB, V, V)
-        vertices = propagation.shape[-1]
-        sizes = graphs.num_vertices[flat].view(models, batch, 1)
-        rows = (models, batch * vertices)
+        models, size, _ = batch.targets.shape
+        vertices = batch.propagation.shape[-1]
+        rows = (models, size * vertices)
+        layers = range(len(self.convolutions))
 
-        hidden = [graphs.nodes[flat].view(*rows, -1)]  # what enters each layer, (M, BV, inputs)
-        active = []  # both directions after relu, (2, M, BV, H)
-        for k, (along, against) in enumerate(self.convolutions):
-            width = along.shape[-1]
-            mixed = hidden[k].new_empty(2, *rows, width)
-            torch.bmm(hidden[k], along, out=mixed[0])
-            torch.bmm(hidden[k], against, out=mixed[1])
-            spread = torch.bmm(propagation, mixed.view(-1, vertices, width)).relu_().view(2, *rows, width)
-            active.append(spread)
-            output = torch.add(spread[0], spread[1])
-            hidden.append(output.mul_(0.5) if masks is None else output.mul_(masks.hidden[k]))
-        pooled = hidden[-1].view(models, batch, vertices, -1).sum(dim=2).div_(sizes)  # (M, B, H)
+        hidden = []  # what leaves each layer, (M, BV, H)
+        active = []  # both directions before their mean, (2, M, BV, H)
+        for k in layers:
+            if k == 0:
+                spread = torch.bmm(batch.reads, self.convolutions[0].flatten(0, 1))
+            else:
+                mixed = torch.empty_like(active[0])
+                for direction in range(2):
+                    torch.bmm(hidden[-1], self.convolutions[k][direction], out=mixed[direction])
+                spread = torch.bmm(batch.propagation, mixed.view(-1, vertices, mixed.shape[-1]))
+            active.append(spread.relu_().view(2, *rows, -1))
+            output = torch.add(active[k][0], active[k][1])
+            hidden.append(output.mul_(0.5 if masks is None else masks.hidden[k]))
+        pooled = hidden[-1].view(models, size, vertices, -1).sum(dim=2).div_(batch.num_vertices)  # (M, B, H)
         head = torch.bmm(pooled, self.fc1)  # (M, B, head)
         if masks is not None:
             head.mul_(masks.head)
-        outputs = torch.bmm(head, self.fc2)  # (M, B, 1)
-
-        error = outputs.sub_(targets.unsqueeze(2))
+        error = torch.bmm(head, self.fc2).sub_(batch.targets)  # (M, B, 1)
         losses = error.square().mean(dim=(1, 2))
-        error.mul_(2 / batch)
-        torch.bmm(head.transpose(1, 2), error, out=self.fc2.grad)
+
+        error.mul_(2 / size)
+        torch.bmm(head.transpose(1, 2), error, out=self.fc2_grad)
         d_head = torch.bmm(error, self.fc2.transpose(1, 2))
         if masks is not None:
             d_head.mul_(masks.head)
-        torch.bmm(pooled.transpose(1, 2), d_head, out=self.fc1.grad)
-        d_pooled = torch.bmm(d_head, self.fc1.transpose(1, 2)).div_(sizes)  # (M, B, H)
+        torch.bmm(pooled.transpose(1, 2), d_head, out=self.fc1_grad)
+        d_pooled = torch.bmm(d_head, self.fc1.transpose(1, 2)).div_(batch.num_vertices)  # (M, B, H)
         d_output = d_pooled.unsqueeze(2).expand(-1, -1, vertices, -1).reshape(*rows, -1)
-        for k in reversed(range(len(self.convolutions))):
-            pair = self.convolutions[k]
-            d_output = d_output * (0.5 if masks is None else masks.hidden[k])
+        back = batch.propagation.transpose(1, 2)
+        for k in reversed(layers):
+            d_output.mul_(0.5 if masks is None else masks.hidden[k])
             d_spread = torch.ops.aten.threshold_backward(d_output.expand_as(active[k]), active[k], 0)  # (2, M, BV, H)
-            d_mixed = torch.bmm(propagation.transpose(1, 2), d_spread.view(-1, vertices, pair.shape[-1]))
-            d_mixed = d_mixed.view(2, *rows, -1)
+            if k == 0:
+                gradient = self.convolution_grads[0].flatten(0, 1)
+                torch.bmm(batch.reads.transpose(1, 2), d_spread.flatten(0, 1), out=gradient)
+                break
+            d_mixed = torch.bmm(back, d_spread.view(-1, vertices, d_output.shape[-1])).view_as(active[k])
+            entered = hidden[k - 1].transpose(1, 2)
             for direction in range(2):
-                torch.bmm(hidden[k].transpose(1, 2), d_mixed[direction], out=pair.grad[direction])
-            if k > 0:
-                d_output = torch.bmm(d_mixed[0], pair[0].transpose(1, 2))
-                d_output.baddbmm_(d_mixed[1], pair[1].transpose(1, 2))
+                torch.bmm(entered, d_mixed[direction], out=self.convolution_grads[k][direction])
+            along, against = self.convolutions[k]
+            torch.bmm(d_mixed[0], along.transpose(1, 2), out=d_output)
+            d_output.baddbmm_(d_mixed[1], against.transpose(1, 2))
         return losses

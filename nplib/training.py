@@ -7,7 +7,7 @@ cosine annealing stepped per epoch, batches of 10 shuffled anew each epoch, the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,12 +19,12 @@ from nplib.cell import MAX_VERTICES
 from nplib.errors import UserError
 from nplib.parallel import map_on_cores
 from nplib.predictor import Graphs, Predictor, PredictorConfig
-from nplib.stacked import Masks, StackedPredictors
+from nplib.stacked import Masks, StackedPredictors, make_batches
 
 # At most so many predictors train as one batch: more share no more, and fall out of the processor's cache.
 STACK_SIZE = 10
-# Dropout is drawn for so many steps at a time.
-DROPOUT_STEPS = 16
+# Batches are gathered and dropout is drawn for so many steps at a time.
+STEPS_AT_ONCE = 16
 
 
 class TrainingFailed(UserError):
@@ -226,9 +226,9 @@ class _Trainer:
         device = graphs.nodes.device
         self.stack = StackedPredictors([Predictor.seeded(config.predictor, seed) for seed in seeds], device)
         self.orders = [np.random.default_rng([seed, 0]) for seed in seeds]
-        self.dropouts = [np.random.default_rng([seed, 1]) for seed in seeds]
+        self.dropout = _Dropout(seeds, config)
         self.optimizer = torch.optim.Adam(
-            self.stack.parameters(),
+            [self.stack.weights],
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
             fused=device.type in ("cpu", "cuda"),
@@ -244,19 +244,20 @@ class _Trainer:
             self.tell(len(self.seeds))
 
     def train_epoch(self, epoch: int) -> None:
-        config = self.config
+        config, device = self.config, self.targets.device
         steps = self.cells.shape[1] // config.batch_size
         used = steps * config.batch_size
         shuffled = np.stack([order.permutation(row)[:used] for order, row in zip(self.orders, self.cells, strict=True)])
-        batches = torch.as_tensor(shuffled, device=self.targets.device).view(len(self.seeds), steps, config.batch_size)
+        cells = torch.as_tensor(shuffled, device=device).view(len(self.seeds), steps, config.batch_size)
         self.optimizer.param_groups[0]["lr"] = (
             config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
         )
-        losses = torch.zeros(len(self.seeds), device=self.targets.device)
-        for step, masks in zip(range(steps), self._masks(steps), strict=True):
-            cells = batches[:, step]
-            losses += self.stack.accumulate_gradient(self.graphs, cells, self.targets[cells], masks)
-            self.optimizer.step()
+        losses = torch.zeros(len(self.seeds), device=device)
+        for start in range(0, steps, STEPS_AT_ONCE):
+            batches = make_batches(self.graphs, cells[:, start : start + STEPS_AT_ONCE], self.targets)
+            for batch, masks in zip(batches, self.dropout.draw(len(batches), device), strict=True):
+                losses += self.stack.set_gradient(batch, masks)
+                self.optimizer.step()
         self.losses[:, epoch] = (losses / steps).cpu().numpy() * (100 * config.predictor.label_std) ** 2
         if not np.isfinite(self.losses[:, epoch]).all():
             first = int(np.argmin(np.isfinite(self.losses[:, epoch])))
@@ -265,24 +266,29 @@ class _Trainer:
                 f"diverged. Lower the learning rate ({config.learning_rate}), or look for labels far out of range"
             )
 
-    def _masks(self, steps: int) -> Iterator[Masks | None]:
-        """Dropout of every step of an epoch, drawn on the CPU so that all devices drop alike."""
-        config = self.config.predictor
-        threshold = round(config.dropout * 2**16)
-        if threshold == 0:
-            yield from [None] * steps
-            return
-        kept = np.float32(2**16 / (2**16 - threshold))
-        rows = self.config.batch_size * MAX_VERTICES
-        shapes = [(rows, config.hidden)] * config.layers + [(self.config.batch_size, config.head)]
-        values = [kept / 2] * config.layers + [kept]
-        for start in range(0, steps, DROPOUT_STEPS):
-            block = min(DROPOUT_STEPS, steps - start)
-            drawn = [np.empty((block, len(self.seeds), *shape), dtype=np.float32) for shape in shapes]
-            for m, generator in enumerate(self.dropouts):
-                for masks, shape, value in zip(drawn, shapes, values, strict=True):
-                    numbers = generator.integers(0, 2**16, (block, *shape), dtype=np.uint16)
-                    np.multiply(numbers >= threshold, value, out=masks[:, m])
-            tensors = [torch.from_numpy(masks).to(self.targets.device) for masks in drawn]
-            for step in range(block):
-                yield Masks([masks[step] for masks in tensors[:-1]], tensors[-1][step])
+
+class _Dropout:
+    """Random masks of a group, a stream a seed, drawn on the CPU so that all devices drop alike."""
+
+    def __init__(self, seeds: Sequence[int], config: TrainingConfig) -> None:
+        predictor = config.predictor
+        self.threshold = round(predictor.dropout * 2**16)
+        self.streams = [np.random.SFC64([seed, 1]) for seed in seeds]
+        kept = np.float32(2**16 / (2**16 - self.threshold))
+        rows = config.batch_size * MAX_VERTICES
+        self.layers = [((rows, predictor.hidden), kept / 2)] * predictor.layers
+        self.layers.append(((config.batch_size, predictor.head), kept))
+        # Written anew for each draw: fresh memory would cost more than the numbers.
+        self.masks = [np.empty((STEPS_AT_ONCE, len(seeds), *shape), dtype=np.float32) for shape, _ in self.layers]
+
+    def draw(self, steps: int, device: torch.device) -> list[Masks | None]:
+        """Masks of the next steps; they hold until the next draw."""
+        if self.threshold == 0:
+            return [None] * steps
+        for m, stream in enumerate(self.streams):
+            for masks, (shape, value) in zip(self.masks, self.layers, strict=True):
+                count = steps * math.prod(shape)
+                numbers = stream.random_raw(-(-count // 4)).view(np.uint16)[:count].reshape(steps, *shape)
+                np.multiply(numbers >= self.threshold, value, out=masks[:steps, m])
+        *hidden, head = (torch.from_numpy(masks[:steps]).to(device) for masks in self.masks)
+        return [Masks([layer[step] for layer in hidden], head[step]) for step in range(steps)]

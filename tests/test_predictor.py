@@ -12,7 +12,7 @@ from nplib.cell import CONV1X1, CONV3X3, INPUT, MAXPOOL3X3, OUTPUT, Cell, pad_ce
 from nplib.errors import UserError
 from nplib.files import TargetExists
 from nplib.predictor import BadWeights, Graphs, Predictor, PredictorConfig, load_predictor, save_predictor
-from nplib.stacked import Masks, StackedPredictors
+from nplib.stacked import Masks, StackedPredictors, make_batches
 
 SMALL = PredictorConfig(hidden=12, layers=2, head=8)
 
@@ -58,14 +58,16 @@ def test_outputs_loss_and_gradients_equal_the_reference(golden, reference):
 def test_stacked_gradients_equal_the_reference_beside_another_model(golden, reference):
     predictor, graphs = reference
     stack = StackedPredictors([Predictor.seeded(predictor.config, 1), predictor])
-    cells = torch.arange(64).repeat(2, 1)
-    losses = stack.accumulate_gradient(graphs, cells, torch.tensor(golden["target"]).repeat(2, 1), None)
+    cells = torch.arange(64).flip(0).repeat(2, 2, 1)  # by model and step
+    cells[1, 1] = torch.arange(64)
+    _, batch = make_batches(graphs, cells, torch.tensor(golden["target"]))
+    losses = stack.set_gradient(batch, None)
     assert_close(losses[1], golden["loss"])
-    for k, pair in enumerate(stack.convolutions):
-        assert_close(pair.grad[0, 1], golden[f"grad/gcn.{k}.weight1"])
-        assert_close(pair.grad[1, 1], golden[f"grad/gcn.{k}.weight2"])
-    assert_close(stack.fc1.grad[1].T, golden["grad/fc1.weight"])
-    assert_close(stack.fc2.grad[1].T, golden["grad/fc2.weight"])
+    for k, grad in enumerate(stack.convolution_grads):
+        assert_close(grad[0, 1], golden[f"grad/gcn.{k}.weight1"])
+        assert_close(grad[1, 1], golden[f"grad/gcn.{k}.weight2"])
+    assert_close(stack.fc1_grad[1].T, golden["grad/fc1.weight"])
+    assert_close(stack.fc2_grad[1].T, golden["grad/fc2.weight"])
 
 
 def test_stacked_gradients_with_dropout_equal_autograd(space):
@@ -77,9 +79,8 @@ def test_stacked_gradients_with_dropout_equal_autograd(space):
     kept = [(torch.rand(1, 70, 12, generator=generator) > 0.3).float() for _ in range(2)]
     head_kept = (torch.rand(1, 10, 8, generator=generator) > 0.3).float()
     targets = torch.randn(1, 10, generator=generator)
-    loss = stack.accumulate_gradient(
-        graphs, torch.arange(10)[None], targets, Masks([k / 1.4 for k in kept], head_kept / 0.7)
-    )
+    (batch,) = make_batches(graphs, torch.arange(10)[None, None], targets[0])
+    loss = stack.set_gradient(batch, Masks([k / 1.4 for k in kept], head_kept / 0.7))
 
     hidden = graphs.nodes
     for layer, mask in zip(predictor.gcn, kept, strict=True):
@@ -93,10 +94,10 @@ def test_stacked_gradients_with_dropout_equal_autograd(space):
     expected.backward()
     assert_close(loss[0], expected.detach().numpy())
     for k, layer in enumerate(predictor.gcn):
-        assert_close(stack.convolutions[k].grad[0, 0], layer.weight1.grad.numpy())
-        assert_close(stack.convolutions[k].grad[1, 0], layer.weight2.grad.numpy())
-    assert_close(stack.fc1.grad[0].T, predictor.fc1.weight.grad.numpy())
-    assert_close(stack.fc2.grad[0].T, predictor.fc2.weight.grad.numpy())
+        assert_close(stack.convolution_grads[k][0, 0], layer.weight1.grad.numpy())
+        assert_close(stack.convolution_grads[k][1, 0], layer.weight2.grad.numpy())
+    assert_close(stack.fc1_grad[0].T, predictor.fc1.weight.grad.numpy())
+    assert_close(stack.fc2_grad[0].T, predictor.fc2.weight.grad.numpy())
 
 
 def output_without_padding(predictor, cell):

@@ -10,7 +10,7 @@ import torch
 from nplib.errors import UserError
 from nplib.metrics import mse_percent2
 from nplib.predictor import Graphs, Predictor, PredictorConfig
-from nplib.training import TrainingConfig, TrainingFailed, _Trainer, choose_device, fit_predictor, fit_predictors
+from nplib.training import TrainingConfig, TrainingFailed, _Dropout, choose_device, fit_predictor, fit_predictors
 
 SMALL = PredictorConfig(hidden=16, layers=2, head=8)
 
@@ -86,19 +86,21 @@ def test_accuracies_that_are_not_trained_on_need_not_be_known(cells):
     assert np.isfinite(fit.predict(graphs)).all()
 
 
-def test_dropout_drops_the_share_it_should_and_keeps_the_mean(cells):
-    graphs, accuracies = cells
-    config = TrainingConfig(predictor=PredictorConfig(dropout=0.1))
-    trainer = _Trainer(graphs, torch.tensor(accuracies), np.arange(60)[None], (0,), config)
-    masks = list(trainer._masks(20))
-    assert len(masks) == 20
-    for drawn, scale in (([m.hidden[1] for m in masks], 0.5), ([m.head for m in masks], 1.0)):
+def test_dropout_drops_the_share_it_should_and_keeps_the_mean():
+    dropout = _Dropout((0, 7), TrainingConfig(predictor=PredictorConfig(dropout=0.1)))
+    masks = dropout.draw(15, torch.device("cpu"))
+    assert len(masks) == 15
+    for drawn, scale in (([m.hidden[1][1] for m in masks], 0.5), ([m.head[0] for m in masks], 1.0)):
         values = torch.stack(drawn) / scale
         count = values.numel()
         dropped = (values == 0).double().mean().item()
         assert abs(dropped - 0.1) < 5 * math.sqrt(0.1 * 0.9 / count)
         assert values.max().item() == pytest.approx(1 / 0.9, rel=1e-4)
     assert not torch.equal(masks[0].hidden[0], masks[1].hidden[0])
+    first = masks[0].hidden[0].clone()
+    alone = _Dropout((7,), TrainingConfig()).draw(15, torch.device("cpu"))[0].hidden[0]
+    assert torch.equal(first[1], alone[0]) and not torch.equal(first[0], alone[0])
+    assert not torch.equal(dropout.draw(15, torch.device("cpu"))[0].hidden[0], first)
 
 
 def test_the_callback_sees_the_fit_grow(cells):
