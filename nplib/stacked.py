@@ -129,13 +129,14 @@ class StackedPredictors:
 
         Returns
         -------
-        Tensor, shape (M,)
-            Mean squared error of each predictor, in the units of its output.
+        Tensor, shape (M, B)
+            Outputs minus targets.
         """
         models, size, _ = batch.targets.shape
         vertices = batch.propagation.shape[-1]
         rows = (models, size * vertices)
         layers = range(len(self.convolutions))
+        kept = [0.5] * len(layers) if masks is None else masks.hidden
 
         hidden = []  # what leaves each layer, (M, BV, H)
         active = []  # both directions before their mean, (2, M, BV, H)
@@ -149,17 +150,16 @@ class StackedPredictors:
                 spread = torch.bmm(batch.propagation, mixed.view(-1, vertices, mixed.shape[-1]))
             active.append(spread.relu_().view(2, *rows, -1))
             output = torch.add(active[k][0], active[k][1])
-            hidden.append(output.mul_(0.5 if masks is None else masks.hidden[k]))
+            hidden.append(output.mul_(kept[k]))
         pooled = hidden[-1].view(models, size, vertices, -1).sum(dim=2).div_(batch.num_vertices)  # (M, B, H)
         head = torch.bmm(pooled, self.fc1)  # (M, B, head)
         if masks is not None:
             head.mul_(masks.head)
         error = torch.bmm(head, self.fc2).sub_(batch.targets)  # (M, B, 1)
-        losses = error.square().mean(dim=(1, 2))
 
-        error.mul_(2 / size)
-        torch.bmm(head.transpose(1, 2), error, out=self.fc2_grad)
-        d_head = torch.bmm(error, self.fc2.transpose(1, 2))
+        d_error = error * (2 / size)
+        torch.bmm(head.transpose(1, 2), d_error, out=self.fc2_grad)
+        d_head = torch.bmm(d_error, self.fc2.transpose(1, 2))
         if masks is not None:
             d_head.mul_(masks.head)
         torch.bmm(pooled.transpose(1, 2), d_head, out=self.fc1_grad)
@@ -167,7 +167,7 @@ class StackedPredictors:
         d_output = d_pooled.unsqueeze(2).expand(-1, -1, vertices, -1).reshape(*rows, -1)
         back = batch.propagation.transpose(1, 2)
         for k in reversed(layers):
-            d_output.mul_(0.5 if masks is None else masks.hidden[k])
+            d_output.mul_(kept[k])
             d_spread = torch.ops.aten.threshold_backward(d_output.expand_as(active[k]), active[k], 0)  # (2, M, BV, H)
             if k == 0:
                 gradient = self.convolution_grads[0].flatten(0, 1)
@@ -180,4 +180,4 @@ class StackedPredictors:
             along, against = self.convolutions[k]
             torch.bmm(d_mixed[0], along.transpose(1, 2), out=d_output)
             d_output.baddbmm_(d_mixed[1], against.transpose(1, 2))
-        return losses
+        return error[:, :, 0]

@@ -130,10 +130,11 @@ def fit_predictors(
     """
     device = choose_device(device) if isinstance(device, str) else device
     cells = _check_cells(graphs, accuracies, seeds, training_cells, config)
-    graphs = graphs.to(device)
-    scale = config.predictor.label_std
-    targets = torch.as_tensor((np.asarray(accuracies) - config.predictor.label_mean) / scale, dtype=torch.float32)
-    targets = targets.to(device)
+    used, cells = np.unique(cells, return_inverse=True)
+    cells = cells.reshape(len(seeds), -1)
+    graphs = graphs[torch.as_tensor(used)].to(device)
+    standardized = (np.asarray(accuracies)[used] - config.predictor.label_mean) / config.predictor.label_std
+    targets = torch.as_tensor(standardized, dtype=torch.float32, device=device)
     with tqdm(total=len(seeds) * config.epochs, unit="epoch", desc="training", disable=not progress) as bar:
         trainers = [
             _Trainer(graphs, targets, cells[group], tuple(seeds[group]), config, bar.update)
@@ -252,13 +253,14 @@ class _Trainer:
         self.optimizer.param_groups[0]["lr"] = (
             config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
         )
-        losses = torch.zeros(len(self.seeds), device=device)
+        errors = []  # of each step, (M, B)
         for start in range(0, steps, STEPS_AT_ONCE):
             batches = make_batches(self.graphs, cells[:, start : start + STEPS_AT_ONCE], self.targets)
             for batch, masks in zip(batches, self.dropout.draw(len(batches), device), strict=True):
-                losses += self.stack.set_gradient(batch, masks)
+                errors.append(self.stack.set_gradient(batch, masks))
                 self.optimizer.step()
-        self.losses[:, epoch] = (losses / steps).cpu().numpy() * (100 * config.predictor.label_std) ** 2
+        losses = torch.stack(errors).square().mean(dim=(0, 2)).cpu().numpy()
+        self.losses[:, epoch] = losses * (100 * config.predictor.label_std) ** 2
         if not np.isfinite(self.losses[:, epoch]).all():
             first = int(np.argmin(np.isfinite(self.losses[:, epoch])))
             raise TrainingFailed(
