@@ -141,10 +141,11 @@ def test_a_relabelled_cell_has_the_same_prediction():
     np.testing.assert_allclose(predictions[0], predictions[1], rtol=1e-7)
 
 
-def test_predictions_are_fractions_and_do_not_depend_on_the_batch(space):
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_predictions_are_the_outputs_as_fractions_whatever_the_batch(space, layers):
     rows = np.arange(0, 400_000, 4_001)
     graphs = Graphs.from_arrays(space.num_vertices[rows], space.adjacency[rows], space.operations[rows])
-    predictor = Predictor.seeded(PredictorConfig(), 0)
+    predictor = Predictor.seeded(PredictorConfig(layers=layers), 0)
     predictor.train()
     predictions = predictor.predict(graphs)
     assert predictions.shape == (100,) and predictions.dtype == np.float64
