@@ -1,6 +1,7 @@
 """What tests share: the folder of reference outputs and real results, and the enumerated space."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,11 @@ import pytest
 from nplib.space import Space, load_space
 
 PROJECT = Path(__file__).parents[1]
+
+# A shell starts what runs in the background with Ctrl-C ignored, and whatever the tests start and interrupt would
+# inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
