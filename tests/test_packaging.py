@@ -371,3 +371,10 @@ def test_the_script_of_ci_can_run():
     script = PROJECT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_no_sentence_of_a_page_is_a_comment_by_accident():
+    """MyST drops a line that begins with a percent sign; one that is meant so stands at the margin, before a space."""
+    for page in sorted((PROJECT / "book").glob("*.md")):
+        for number, line in enumerate(page.read_text(encoding="utf8").splitlines(), start=1):
+            assert not line.lstrip().startswith("%") or line.startswith("% "), f"{page.name}, line {number}: {line}"
