@@ -15,7 +15,8 @@ BOOK_OPTIONS = $(if $(filter-out 0,$(QUICK)),--quick) $(if $(DATA),--data "$(DAT
 help:
 	@echo "make book     run every notebook and build the book: _build/html/index.html"
 	@echo "                QUICK=1      fewer seeds and repeats; every page says so"
-	@echo "                DATA=sample  or full, or a file; by default the best there is (see data/README.md)"
+	@echo "                DATA=sample  20,001 real results; or full, surrogate, or a file. By default full if it is in"
+	@echo "                             data/, else surrogate, which needs no download (see data/README.md)"
 	@echo "make test     run the tests; ARGS=\"-k sources -x\" is handed to pytest"
 	@echo "make lab      open JupyterLab on the notebooks"
 	@echo "make env      make the environment in .venv (the others do it by themselves)"

@@ -13,8 +13,8 @@ TARGET = Path(__file__).parent / "_static" / "readme.png"
 
 
 def main() -> None:
-    plots.use_style()
     benchmark = sources.load("sample")
+    plots.use_style(benchmark)
     labels, trained = benchmark.accuracy_labels(), split_indices(benchmark, "172")
     graphs = Graphs.from_benchmark(benchmark)
     predicted = fit_predictor(graphs, labels, seed=0, training_cells=trained).predict(graphs)
@@ -24,7 +24,7 @@ def main() -> None:
         plots.draw_cell(benchmark.cell(index), axes[name], f"the {kind}: {labels[index]:.1%} validation accuracy")
     plots.draw_scatter(axes["wide"], labels, predicted, trained, (0.8, 0.96))
     plots.draw_scatter(axes["close"], labels, predicted, trained, (0.9, 0.95))
-    figure.savefig(TARGET, dpi=100)
+    plots.finish(figure).savefig(TARGET, dpi=100)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ __all__ = [
     "METRICS",
     "POINTS",
     "RUNS",
+    "SURROGATE",
     "BadBenchmark",
     "Benchmark",
     "MissingMetric",
@@ -63,6 +64,7 @@ __all__ = [
 # The label rule: a run below the first has failed; a cell whose runs all failed counts as the second.
 FAILED_BELOW = 0.2
 FALLBACK_ACCURACY = 0.908192
+SURROGATE = "surrogate"  # the source of results that a model made and nobody measured
 
 
 class MissingMetric(UserError):
@@ -95,7 +97,7 @@ class Benchmark:
         By cell, budget (4, 12, 36, 108 epochs), run, halfway and end, and training time (s), train, validation and
         test accuracy (fractions); NaN where unknown.
     source : str
-        Where the results are from: ``"full"``, ``"only108"``, ``"sample"``, ``"file"``.
+        Where the results are from: ``"full"``, ``"only108"``, ``"surrogate"``, ``"sample"``, ``"file"``.
     labels : str
         One sentence: what kind of results these are.
     sha256 : str

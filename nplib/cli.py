@@ -12,12 +12,14 @@ from typer.core import TyperGroup
 
 import nplib
 from nplib.errors import UserError
+from nplib.surrogate_command import surrogate_app
 
 if TYPE_CHECKING:
     from nplib.pipeline import Step
 
 DATA_HELP = (
-    "auto takes the best there is; full or sample that one; or a path to an .hdf5, .tfrecord or the sample's .json."
+    "full, surrogate or sample; auto takes full if it is here, else surrogate; or a path to an .hdf5, .tfrecord or the "
+    "sample's .json."
 )
 Download = Literal["full", "only108", "sample"]
 Data = Annotated[str, typer.Option("--data", metavar="SOURCE", help=f"Results to use. {DATA_HELP}")]
@@ -47,6 +49,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(surrogate_app, name="surrogate", rich_help_panel=None)
 
 
 def _print_version(wanted: bool) -> None:
@@ -113,7 +117,8 @@ def data(
 
     They lie in the folder NPLIB_DATA, or else in data; NPLIB_SAMPLE may
     name the sample's file. A download that was cut goes on where it
-    stopped.
+    stopped. The surrogate is always here: results of a model, no
+    measurements. The sample is taken only when it is named.
     """
     from nplib import sources
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -65,6 +66,8 @@ class Outcome:
             raise UserError(
                 f"only {kept.sum():,} of {len(cells):,} cells were evaluated; evaluate on all of them first"
             )
+        if kept.all():
+            return self
         return replace(
             self,
             cells=self.cells[kept],
@@ -78,6 +81,10 @@ class Outcome:
 
         The figures of unseen cells are left out if there are fewer than two, since a rank correlation needs them.
         """
+        return self._figures
+
+    @cached_property
+    def _figures(self) -> dict[str, list[float]]:
         figures = {
             "mse_percent2": [mse_percent2(self.true, row) for row in self.predicted],
             "kendall_tau": [kendall_tau(self.true, row) for row in self.predicted],

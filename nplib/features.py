@@ -52,7 +52,7 @@ def compute_features(
     Returns
     -------
     array, shape (N, F), float64
-        A column for each of :data:`~nplib.feature_catalogue.NAMES`, all of them finite numbers. For all cells of
+        A column for each of ``NAMES``, all of them finite numbers. For all cells of
         NASBench-101 it takes 640 MB.
 
     Raises

@@ -106,7 +106,10 @@ def _best(values: np.ndarray, k: int) -> np.ndarray:
     """Indices of the k largest, the largest first; of equal ones, those that come first."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= len(values):
         raise UserError(f"the best {k!r} of {len(values):,} values are asked for; choose a whole number from 1 to that")
-    return np.argsort(-values, kind="stable")[:k]
+    # Most of many values need no sorting, only those that are no less than the k-th largest.
+    least = np.partition(values, len(values) - k)[len(values) - k]
+    candidates = np.flatnonzero(values >= least)
+    return candidates[np.argsort(-values[candidates], kind="stable")[:k]]
 
 
 def precision_at(true: np.ndarray, predicted: np.ndarray, k: int) -> float:

@@ -6,6 +6,7 @@ Notebooks are run elsewhere (:mod:`nplib.pipeline`); here their executed copies 
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
+from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
 
 PAGE_SUFFIXES = (".md", ".ipynb")
@@ -104,7 +106,33 @@ def _names(tree: object) -> Iterator[str]:
             yield from _names(item)
 
 
-def assemble(project: Path, executed: Path, source: Path, banners: Sequence[str] = ()) -> None:
+def data_banner(benchmark: Benchmark) -> str:
+    """A line for the top of every page: what the book was built from."""
+    # The first clause says what kind of results they are; the data page has the rest.
+    return f"Built from: {benchmark.source}, {len(benchmark):,} cells ({benchmark.labels.split(';')[0]})."
+
+
+def data_warning(benchmark: Benchmark, pages: Sequence[PurePosixPath]) -> str:
+    """What every page made by a notebook has to warn of, as Markdown; empty for real results.
+
+    Parameters
+    ----------
+    benchmark : Benchmark
+        What the notebooks are given.
+    pages : sequence of path
+        Those of the book; if one is called ``surrogate``, a link leads to it.
+    """
+    if benchmark.source != SURROGATE:
+        return ""
+    report = next((page for page in pages if page.stem == SURROGATE), None)
+    more = f" {{doc}}`/{report.with_suffix('')}` tells how far that can be relied on." if report else ""
+    return (
+        "**Surrogate data.** Unless a passage names another source, what this page shows comes from "
+        f"{benchmark.labels.split(';')[0]}.{more}"
+    )
+
+
+def assemble(project: Path, executed: Path, source: Path, banners: Sequence[str] = (), warning: str = "") -> None:
     """Make the folder that Jupyter Book reads: pages, what lies beside them, executed notebooks, configuration.
 
     Parameters
@@ -117,6 +145,8 @@ def assemble(project: Path, executed: Path, source: Path, banners: Sequence[str]
         The folder to make; one that stands there is replaced, so that no page of an earlier build is left.
     banners : sequence of str
         Plain text shown at the top of every page.
+    warning : str
+        Markdown shown below the title of every page made by a notebook.
     """
     pages = toc_pages(project)
     shutil.rmtree(source, ignore_errors=True)
@@ -128,12 +158,26 @@ def assemble(project: Path, executed: Path, source: Path, banners: Sequence[str]
     for page in pages:
         (source / page).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile((executed if page.suffix == ".ipynb" else project) / page, source / page)
+        if warning and page.suffix == ".ipynb":
+            _warn(source / page, warning)
     shutil.copyfile(project / "_toc.yml", source / "_toc.yml")
     config = yaml.safe_load((project / "_config.yml").read_text(encoding="utf8")) or {}
     # The copies are executed already; Jupyter Book must publish them as they are.
     config.setdefault("execute", {})["execute_notebooks"] = "off"
     config.setdefault("html", {})["announcement"] = "<br>".join(html.escape(banner) for banner in banners)
     (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf8")
+
+
+def _warn(page: Path, warning: str) -> None:
+    """Put a warning below the title of a notebook, which stays the same otherwise."""
+    content = json.loads(page.read_text(encoding="utf8"))
+    for cell in content["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown" and (title := re.search("^# .*$", source, re.MULTILINE)):
+            cell["source"] = f"{source[: title.end()]}\n\n:::{{warning}}\n{warning}\n:::\n{source[title.end() :]}"
+            page.write_text(json.dumps(content), encoding="utf8")
+            return
+    raise PagesFailed(f"{page} has no title, below which a warning is to stand; give it a line such as: # Search")
 
 
 def build_html(source: Path, project: Path, environment: Mapping[str, str]) -> Path:

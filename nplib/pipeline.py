@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import nplib
+from nplib.benchmark import SURROGATE
 from nplib.errors import UserError
 from nplib.files import sha256_of
 from nplib.fingerprint import Stamp, files_in, inputs_of
 from nplib.notebook import Notebook, check_parameters, find_notebooks, select_notebooks
-from nplib.pages import QUICK_BANNER, assemble, build_html, find_project
+from nplib.pages import QUICK_BANNER, assemble, build_html, data_banner, data_warning, find_project, toc_pages
 
 
 class NotebookFailed(UserError):
@@ -56,10 +57,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Data:
-    """The data of one run: what notebooks are given, what every page says of it, and what tells it from other data."""
+    """The data of one run: what notebooks are given, what pages say of it, and what tells it from other data."""
 
     argument: str = ""
-    banner: str = ""
+    banner: str = ""  # plain text, for every page
+    warning: str = ""  # Markdown, for pages made by notebooks
     identity: Mapping[str, object] = field(default_factory=dict)
     records: Mapping[str, object] = field(default_factory=dict)  # as identity, of the file of records
 
@@ -128,7 +130,8 @@ def build_book(
             run_notebooks(project, notebooks, values, used, quick=quick, force=force, watch=watch)
             if only or not html:
                 return None
-            return _build_pages(project, [text for text in (QUICK_BANNER if quick else "", used.banner) if text], watch)
+            banners = [text for text in (QUICK_BANNER if quick else "", used.banner) if text]
+            return _build_pages(project, banners, used.warning, watch)
     except Timeout:
         raise UserError(f"another build is at work in {build}; wait for it to end") from None
 
@@ -186,12 +189,12 @@ def find_data(project: Path, data: str = "auto", *, progress: bool = False) -> D
         "cells": len(benchmark),
         "sha256": benchmark.sha256,
     }
-    if benchmark.path is not None:
+    # The surrogate's file may be made anew at any time, and is the same; its SHA-256 is that of what it is made from.
+    if benchmark.path is not None and data != SURROGATE:
         identity |= _state_of(benchmark.path)
     records = sources.find_records(folder=folder)
-    # The first clause says what kind of results they are; the data page has the rest.
-    banner = f"Built from: {benchmark.source}, {len(benchmark):,} cells ({benchmark.labels.split(';')[0]})."
-    return Data(argument, banner, identity, _state_of(records) if records else {})
+    warning = data_warning(benchmark, toc_pages(project))
+    return Data(argument, data_banner(benchmark), warning, identity, _state_of(records) if records else {})
 
 
 def _state_of(path: Path) -> dict[str, object]:
@@ -381,12 +384,12 @@ def _forget_places(path: Path, notebook: Notebook) -> None:
     nbformat.write(content, path)
 
 
-def _build_pages(project: Path, banners: Sequence[str], watch: Callable[[Step], None]) -> Path:
+def _build_pages(project: Path, banners: Sequence[str], warning: str, watch: Callable[[Step], None]) -> Path:
     start = time.perf_counter()
     watch(Step("pages", "running"))
     build = project / "_build"
     try:
-        assemble(project, build / "executed", build / "source", banners)
+        assemble(project, build / "executed", build / "source", banners, warning)
         index = build_html(build / "source", project, os.environ | environment(project))
     except UserError:
         watch(Step("pages", "failed", time.perf_counter() - start))

@@ -1,8 +1,13 @@
-"""Pictures of cells, results and predictions. The only module that draws; every function returns its figure."""
+"""Pictures of cells, results and predictions. The only module that draws; every function returns its figure.
+
+A figure of surrogate data says so in its lower right corner, wherever it may be copied to. Whose data figures show is
+said once, by :func:`use_style`, and by :func:`showing` for those of other data.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,7 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
+from nplib.benchmark import SURROGATE, Benchmark
 from nplib.cell import CONV1X1, CONV3X3, INPUT, MAXPOOL3X3, OUTPUT, Cell
+from nplib.cell_picture import lay_out
+from nplib.errors import UserError
 
 PALETTE = sns.color_palette("colorblind")
 BLUE, ORANGE, GREEN, RED = PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[3]
@@ -19,10 +27,26 @@ GREY = "0.55"
 OPERATION_COLOURS = {INPUT: "0.85", OUTPUT: "0.85", CONV3X3: PALETTE[0], CONV1X1: PALETTE[9], MAXPOOL3X3: PALETTE[1]}
 OPERATION_LABELS = {INPUT: "in", OUTPUT: "out", CONV3X3: "3×3", CONV1X1: "1×1", MAXPOOL3X3: "pool"}
 BUDGET_COLOURS = sns.color_palette("flare", 4)
+SURROGATE_MARK = "surrogate data, not measurements"
+POINTS_SHOWN = 25_000  # more hide one another, and take seconds
+
+_source_shown: str | None = None  # None: nobody has said yet
 
 
-def use_style() -> None:
-    """Set the look of all figures: white, so that they stay readable on a dark page too."""
+class DataNotNamed(UserError):
+    """A figure is drawn and nobody has said whose data it shows."""
+
+
+def use_style(data: Benchmark | str) -> None:
+    """Set whose data figures show, and their look: white, so that they stay readable on a dark page too.
+
+    Parameters
+    ----------
+    data : Benchmark or str
+        The benchmark, or its source where only results of it are at hand.
+    """
+    global _source_shown
+    _source_shown = _source_of(data)
     sns.set_theme(style="ticks", context="notebook", palette="colorblind")
     plt.rcParams.update(
         {
@@ -38,66 +62,59 @@ def use_style() -> None:
     )
 
 
-def _columns(count: int, width: float = 3.6, height: float = 3.2, **options) -> tuple[Figure, list[Axes]]:
+@contextmanager
+def showing(data: Benchmark | str) -> Iterator[None]:
+    """Figures drawn inside show the data of this benchmark (or source), whatever those around show."""
+    global _source_shown
+    before, _source_shown = _source_shown, _source_of(data)
+    try:
+        yield
+    finally:
+        _source_shown = before
+
+
+def _source_of(data: Benchmark | str) -> str:
+    return data if isinstance(data, str) else data.source
+
+
+def _shows_surrogate() -> bool:
+    if _source_shown is None:
+        raise DataNotNamed("whose data does this figure show? Say so first: plots.use_style(benchmark)")
+    return _source_shown == SURROGATE
+
+
+def columns(count: int, width: float = 3.6, height: float = 3.2, **options) -> tuple[Figure, list[Axes]]:
     figure, axes = plt.subplots(1, count, figsize=(width * count, height), squeeze=False, **options)
     return figure, list(axes[0])
 
 
-def _finish(figure: Figure) -> Figure:
+def finish(figure: Figure) -> Figure:
+    """Mark a figure if it shows surrogate data, and close it; all functions here that return one have done so.
+
+    Raises
+    ------
+    DataNotNamed
+        If it has not been said whose data it shows.
+    """
+    if _shows_surrogate():
+        # The layout keeps room below everything else for a label of the whole figure, as it would not for other text.
+        figure.supxlabel(SURROGATE_MARK, x=0.995, ha="right", fontsize=8, fontstyle="italic", color=GREY)
     # A notebook would show the figure twice: once as the cell's value, once as an open one.
     plt.close(figure)
     return figure
 
 
-def _legend_above(figure: Figure, axes: Axes) -> None:
+def legend_above(figure: Figure, axes: Axes) -> None:
     """Put the legend of one panel above all, where it hides nothing."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9)
 
 
-def _depths(cell: Cell) -> np.ndarray:
-    """Longest path from the input to every vertex, in edges."""
-    depths = np.zeros(cell.num_vertices, dtype=int)
-    for u, v in cell.edges:
-        depths[v] = max(depths[v], depths[u] + 1)
-    depths[-1] = depths.max() if cell.num_vertices > 1 else 0
-    return depths
-
-
-def _bend(start: np.ndarray, stop: np.ndarray, others: np.ndarray, earlier: list[float]) -> float:
-    """How far an edge curves (as in matplotlib's ``arc3``) to pass by other vertices and earlier edges."""
-    if stop[0] - start[0] == 1:
-        return 0.0
-    t = np.linspace(0, 1, 30)[:, None]
-    forward = stop - start
-    best, fewest = 0.0, np.inf
-    for bend in (0.0, 0.35, -0.35, 0.5, -0.5, 0.65, -0.65):
-        control = (start + stop) / 2 + bend * np.array([forward[1], -forward[0]])
-        curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * stop
-        near = np.abs(curve[:, None] - others).max(axis=2).min(axis=0)  # distance of the curve to each vertex
-        beside = sum(np.sign(other) == np.sign(bend) for other in earlier)
-        cost = 10 * (near < 0.4).sum() + beside + abs(bend)
-        if cost < fewest:
-            best, fewest = bend, cost
-    return best
-
-
 def draw_cell(cell: Cell, axes: Axes, title: str = "") -> None:
     """Draw a cell from left to right: a disc for every vertex, coloured by its operation, and its edges."""
-    depths = _depths(cell)
-    places = np.zeros((cell.num_vertices, 2))
-    for depth in range(depths.max() + 1):
-        row = np.flatnonzero(depths == depth)
-        places[row, 0] = depth
-        places[row, 1] = (len(row) - 1) / 2 - np.arange(len(row))
-    bends: list[float] = []
-    reach = 1.4
-    for u, v in cell.edges:
-        between = [w for w in range(cell.num_vertices) if w not in (u, v)]
-        bend = _bend(places[u], places[v], places[between], bends)
-        bends.append(bend)
-        peak = (places[u, 1] + places[v, 1]) / 2 - bend * (depths[v] - depths[u]) / 2
-        reach = max(reach, abs(peak) + 0.2)
+    picture = lay_out(cell)
+    places = picture.places
+    for (u, v), bend in zip(cell.edges, picture.bends, strict=True):
         arrow = FancyArrowPatch(
             places[u],
             places[v],
@@ -116,8 +133,7 @@ def draw_cell(cell: Cell, axes: Axes, title: str = "") -> None:
         )
         ink = "white" if operation == CONV3X3 else "black"
         axes.text(*place, OPERATION_LABELS[operation], ha="center", va="center", size=8, color=ink)
-    reach = max(reach, np.abs(places[:, 1]).max() + 0.6)
-    axes.set(xlim=(-0.6, depths.max() + 0.6), ylim=(-reach, reach))
+    axes.set(xlim=(-0.6, places[:, 0].max() + 0.6), ylim=(-picture.reach, picture.reach))
     axes.set_title(title, size=9)
     axes.axis("off")
 
@@ -131,7 +147,7 @@ def draw_cells(cells: Sequence[Cell], titles: Sequence[str] = (), columns: int =
     titles = list(titles) or [""] * len(cells)
     for cell, title, axes in zip(cells, titles, grid.flat, strict=False):
         draw_cell(cell, axes, title)
-    return _finish(figure)
+    return finish(figure)
 
 
 def accuracy_by_budget(accuracies: Mapping[int, np.ndarray], what: str = "validation accuracy") -> Figure:
@@ -144,20 +160,20 @@ def accuracy_by_budget(accuracies: Mapping[int, np.ndarray], what: str = "valida
     what : str
         Label of the axis.
     """
-    figure, axes = _columns(2, width=4.6)
+    figure, axes = columns(2, width=4.6)
     for colour, (budget, values) in zip(BUDGET_COLOURS, accuracies.items(), strict=False):
         label = f"{budget} epochs"
         axes[0].hist(100 * values, np.linspace(0, 100, 101), histtype="step", color=colour, linewidth=1.5, label=label)
         axes[1].plot(100 * np.sort(values), (np.arange(len(values)) + 0.5) / len(values), color=colour, linewidth=1.5)
     axes[0].set(xlabel=f"{what} (%)", ylabel="cells", yscale="log")
     axes[1].set(xlabel=f"{what} (%)", ylabel="share of cells below")
-    _legend_above(figure, axes[0])
-    return _finish(figure)
+    legend_above(figure, axes[0])
+    return finish(figure)
 
 
 def histogram_with_zoom(values: np.ndarray, zoom: tuple[float, float], what: str, mark: float | None = None) -> Figure:
     """One distribution of accuracies (fractions) on a logarithmic scale, and its upper end."""
-    figure, axes = _columns(2, width=4.6)
+    figure, axes = columns(2, width=4.6)
     axes[0].hist(100 * values, bins=np.linspace(0, 100, 101), color=BLUE)
     axes[0].set(xlabel=f"{what} (%)", ylabel="cells", yscale="log")
     inside = values[(values >= zoom[0]) & (values <= zoom[1])]
@@ -166,7 +182,7 @@ def histogram_with_zoom(values: np.ndarray, zoom: tuple[float, float], what: str
     for panel in axes:
         if mark is not None:
             panel.axvline(100 * mark, color=ORANGE, linestyle="--", linewidth=1.2)
-    return _finish(figure)
+    return finish(figure)
 
 
 def run_spread(runs: np.ndarray) -> Figure:
@@ -177,7 +193,7 @@ def run_spread(runs: np.ndarray) -> Figure:
     runs : array, shape (N, 3)
         Accuracies (fractions).
     """
-    figure, axes = _columns(2, width=4.6)
+    figure, axes = columns(2, width=4.6)
     order = np.argsort(runs.mean(axis=1))
     rank = np.arange(len(runs))
     axes[0].vlines(rank, 100 * runs[order].min(axis=1), 100 * runs[order].max(axis=1), color="0.7", linewidth=1)
@@ -193,12 +209,12 @@ def run_spread(runs: np.ndarray) -> Figure:
     )
     axes[1].set(xlabel="standard deviation within a cell (points)", ylabel="cells")
     axes[1].legend(fontsize=9)
-    return _finish(figure)
+    return finish(figure)
 
 
 def pairs(panels: Sequence[tuple[np.ndarray, np.ndarray, str, str]], diagonal: Collection[int] = ()) -> Figure:
     """Scatter pictures side by side, each (x, y, label of x, label of y); those numbered get the line y = x."""
-    figure, axes = _columns(len(panels), width=4.2, height=3.6)
+    figure, axes = columns(len(panels), width=4.2, height=3.6)
     for number, (panel, (x, y, x_label, y_label)) in enumerate(zip(axes, panels, strict=True)):
         panel.plot(
             x,
@@ -213,20 +229,20 @@ def pairs(panels: Sequence[tuple[np.ndarray, np.ndarray, str, str]], diagonal: C
             low, high = min(x.min(), y.min()), max(x.max(), y.max())
             panel.plot([low, high], [low, high], color=GREY, linewidth=1)
         panel.set(xlabel=x_label, ylabel=y_label)
-    return _finish(figure)
+    return finish(figure)
 
 
 def matrix(values: np.ndarray, labels: Sequence[str], what: str) -> Figure:
     """A square matrix of numbers from 0 to 1, written into their squares."""
-    figure, axes = _columns(1, width=4.4, height=3.6)
+    figure, axes = columns(1, width=4.4, height=3.6)
     sns.heatmap(values, annot=True, fmt=".2f", vmin=0, vmax=1, cmap="viridis", square=True, ax=axes[0],
                 xticklabels=labels, yticklabels=labels, cbar_kws={"label": what})  # fmt: skip
-    return _finish(figure)
+    return finish(figure)
 
 
 def cumulative(samples: Mapping[str, np.ndarray], what: str, zoom: tuple[float, float]) -> Figure:
     """Cumulative distributions of accuracies (fractions) of several sets of cells, and what they differ by."""
-    figure, axes = _columns(2, width=4.6)
+    figure, axes = columns(2, width=4.6)
     grid = np.linspace(*zoom, 400)
     reference = None
     for colour, (name, values) in zip(PALETTE, samples.items(), strict=False):
@@ -236,20 +252,20 @@ def cumulative(samples: Mapping[str, np.ndarray], what: str, zoom: tuple[float, 
             reference = share
         axes[1].plot(100 * grid, share - reference, color=colour, linewidth=1.5)
     axes[0].set(xlabel=f"{what} (%)", ylabel="share of cells at or below")
-    _legend_above(figure, axes[0])
+    legend_above(figure, axes[0])
     axes[1].set(xlabel=f"{what} (%)", ylabel="difference to the first")
-    return _finish(figure)
+    return finish(figure)
 
 
 def draws(values: np.ndarray, truth: float, mark: float, what: str) -> Figure:
     """A figure of many random draws: its distribution, the truth, and the draw that is used."""
-    figure, axes = _columns(1, width=5.4)
+    figure, axes = columns(1, width=5.4)
     axes[0].hist(values, bins=50, color=BLUE, alpha=0.8)
     axes[0].axvline(truth, color="black", linewidth=1.5, label="all cells")
     axes[0].axvline(mark, color=ORANGE, linestyle="--", linewidth=1.5, label="the draw used")
     axes[0].set(xlabel=what, ylabel="draws")
     axes[0].legend(fontsize=9)
-    return _finish(figure)
+    return finish(figure)
 
 
 def learning_curves(epochs: np.ndarray, curves: Mapping[str, np.ndarray], what: str) -> Figure:
@@ -262,14 +278,14 @@ def learning_curves(epochs: np.ndarray, curves: Mapping[str, np.ndarray], what: 
     what : str
         Label of the axis.
     """
-    figure, axes = _columns(1, width=5.8, height=3.6)
+    figure, axes = columns(1, width=5.8, height=3.6)
     for colour, (name, values) in zip(PALETTE, curves.items(), strict=False):
         mean, deviation = values.mean(axis=0), values.std(axis=0, ddof=1) if len(values) > 1 else 0
         axes[0].plot(epochs, mean, color=colour, label=name, linewidth=1.5)
         axes[0].fill_between(epochs, mean - deviation, mean + deviation, color=colour, alpha=0.25, linewidth=0)
     axes[0].set(xlabel="epochs", ylabel=what)
     axes[0].legend(fontsize=9)
-    return _finish(figure)
+    return finish(figure)
 
 
 def draw_scatter(
@@ -277,7 +293,8 @@ def draw_scatter(
 ) -> None:
     """Draw predicted against true accuracy of every cell (fractions); see :func:`predicted_against_true`."""
     low, high = zoom
-    axes.plot(100 * true, 100 * predicted, ".", color=BLUE, markersize=2, alpha=0.15, rasterized=True)
+    shown = np.random.default_rng(0).permutation(len(true))[:POINTS_SHOWN]
+    axes.plot(100 * true[shown], 100 * predicted[shown], ".", color=BLUE, markersize=2, alpha=0.15, rasterized=True)
     if trained is not None:
         axes.plot(100 * true[trained], 100 * predicted[trained], ".", color=ORANGE, markersize=4, label="trained on")
         axes.legend(loc="upper left", fontsize=9, markerscale=2)
@@ -285,7 +302,8 @@ def draw_scatter(
     outside = int(((true < low) | (true > high)).sum())
     axes.set(xlim=(100 * low, 100 * high), ylim=(100 * low, 100 * high))
     axes.set(xlabel="true validation accuracy (%)", ylabel="predicted (%)")
-    axes.set_title(f"{outside:,} of {len(true):,} cells outside", size=9)
+    drawn = f"; {POINTS_SHOWN:,} drawn" if len(true) > POINTS_SHOWN else ""
+    axes.set_title(f"{outside:,} of {len(true):,} cells outside{drawn}", size=9)
     axes.set_aspect("equal")
 
 
@@ -306,10 +324,10 @@ def predicted_against_true(
     zooms : sequence of (low, high)
         Ranges of the axes, fractions; a true accuracy outside is not shown, and their number is written down.
     """
-    figure, panels = _columns(len(zooms), width=4.6, height=4.4)
+    figure, panels = columns(len(zooms), width=4.6, height=4.4)
     for axes, zoom in zip(panels, zooms, strict=True):
         draw_scatter(axes, true, predicted, trained, zoom)
-    return _finish(figure)
+    return finish(figure)
 
 
 def measured_beside_published(
@@ -331,11 +349,47 @@ def measured_beside_published(
     what : str
         Label of the axis.
     """
-    figure, axes = _columns(1, width=7.2, height=0.6 * len(names) + 1.2)
+    figure, axes = columns(1, width=7.2, height=0.6 * len(names) + 1.2)
     rows = np.arange(len(names))[::-1]
-    axes[0].barh(rows, measured, xerr=deviations, color=BLUE, height=0.5, alpha=0.85, label="measured here")
+    ours = "ours, on the surrogate" if _shows_surrogate() else "measured here"
+    axes[0].barh(rows, measured, xerr=deviations, color=BLUE, height=0.5, alpha=0.85, label=ours)
     for marker, colour, (source, figures) in zip("D^sv", PALETTE[1:], published.items(), strict=False):
         axes[0].plot(figures, rows, marker, color=colour, markersize=7, label=source)
     axes[0].set(xlabel=what, yticks=rows, yticklabels=names)
-    _legend_above(figure, axes[0])
-    return _finish(figure)
+    legend_above(figure, axes[0])
+    return finish(figure)
+
+
+def deviations(names: Sequence[str], shares: Sequence[float], groups: Sequence[str]) -> Figure:
+    """Differences from what is wanted, in parts of what is allowed: a row a figure, coloured by group.
+
+    Parameters
+    ----------
+    names : sequence of str, length S
+    shares : sequence of float, length S
+        Between -1 and 1 where the difference is allowed.
+    groups : sequence of str, length S
+    """
+    figure, axes = columns(1, width=7.4, height=0.2 * len(names) + 0.8)
+    rows = np.arange(len(names))[::-1]
+    colours = dict(zip(dict.fromkeys(groups), PALETTE * 2, strict=False))
+    axes[0].axvspan(-1, 1, color="0.94")
+    axes[0].axvline(0, color=GREY, linewidth=1)
+    axes[0].scatter(shares, rows, c=[colours[group] for group in groups], s=28, zorder=3)
+    axes[0].set(xlabel="difference, in parts of what is allowed", yticks=rows, ylim=(-1, len(names)))
+    axes[0].set_yticklabels(names, fontsize=8)
+    reach = max(1.15, 1.1 * np.abs(shares).max())
+    axes[0].set_xlim(-reach, reach)
+    return finish(figure)
+
+
+def quantile_differences(quantiles: np.ndarray, differences: np.ndarray, allowed: float) -> Figure:
+    """Differences of accuracies (fractions) at some quantiles, in points, and the band that is allowed."""
+    figure, axes = columns(1, width=6.4)
+    places = np.log(quantiles / (1 - quantiles))
+    axes[0].axhspan(-100 * allowed, 100 * allowed, color="0.94")
+    axes[0].axhline(0, color=GREY, linewidth=1)
+    axes[0].plot(places, 100 * differences, "o-", color=BLUE, markersize=5)
+    axes[0].set(xlabel="quantile", ylabel="difference (points)", xticks=places)
+    axes[0].set_xticklabels([f"{quantile:g}" for quantile in quantiles], fontsize=9)
+    return finish(figure)

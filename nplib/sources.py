@@ -1,4 +1,4 @@
-"""Where results come from: one door to the whole of NASBench-101, to a sample of it, or to a file of the reader's own.
+"""Where results come from: one door to NASBench-101, to a surrogate or a sample of it, or to a file of one's own.
 
 :func:`load` gives a :class:`~nplib.benchmark.Benchmark`; :func:`find` says what there is without loading anything.
 """
@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from nplib.benchmark import Benchmark
+from nplib.benchmark import SURROGATE, Benchmark
 from nplib.download import DownloadFailed, RemoteFile, fetch, part_of
 from nplib.errors import UserError
 from nplib.files import cache_folder, sha256_of
@@ -18,7 +18,7 @@ from nplib.sample import SAMPLE, read_sample
 
 logger = logging.getLogger(__name__)
 
-NAMES = ("auto", "full", "sample")
+NAMES = ("auto", "full", SURROGATE, "sample")
 
 # The whole of NASBench-101 as its authors publish it, the best first; what each is converted to.
 OFFICIAL = {
@@ -97,7 +97,7 @@ def find(data: str | os.PathLike = "auto", folder: str | os.PathLike | None = No
     list of Found
     """
     folder = data_folder(folder)
-    finders = {"full": _find_full, "sample": _find_sample}
+    finders = {"full": _find_full, SURROGATE: _find_surrogate, "sample": _find_sample}
     if data == "auto":
         return [finder(folder) for finder in finders.values()]
     if data in finders:
@@ -119,9 +119,11 @@ def load(
     data : str or path
         - ``"full"``: the whole of NASBench-101, from ``nasbench.hdf5`` in the folder of data or from an official
           tfrecord there, which is converted once. It is never downloaded here: see :func:`fetch_full`.
-        - ``"sample"``: 20,001 of its cells, from the file ``NPLIB_SAMPLE``, from ``data-20k.json`` in the folder of
+        - ``"surrogate"``: all cells with the results of a model that was fitted to real ones, not measurements; see
+          :func:`nplib.surrogate.load_surrogate`. It needs no file: it is made once and kept in the cache.
+        - ``"sample"``: 20,001 real cells, from the file ``NPLIB_SAMPLE``, from ``data-20k.json`` in the folder of
           data, or downloaded to there (2.9 MB).
-        - ``"auto"``: ``"full"`` if it is here, otherwise ``"sample"``.
+        - ``"auto"``: ``"full"`` if it is here, otherwise ``"surrogate"``. The sample is taken only when it is named.
         - a path to an ``.hdf5``, a ``.tfrecord`` (converted once, to beside it) or the sample's ``.json``.
     folder : path, optional
         As for :func:`data_folder`.
@@ -144,11 +146,13 @@ def load(
     folder = data_folder(folder)
     if data == "auto":
         full = _find_full(folder)
-        data = "full" if full.is_here else "sample"
-        why = "the best there is" if full.is_here else f"full is not in {folder}"
-        logger.info("auto takes %s: %s", data, why)
+        data = "full" if full.is_here else SURROGATE
+        missing = f"full is not in {folder}; the sample, which has few of the cells, is only taken when it is named"
+        logger.info("auto takes %s: %s", data, "the best there is" if full.is_here else missing)
     if data == "full":
         return _load_full(folder, progress)
+    if data == SURROGATE:
+        return _load_surrogate()
     if data == "sample":
         path = _sample_file(folder, progress, sample)
         logger.info("sample: %s", path)
@@ -252,6 +256,10 @@ def _arrived(folder: Path, remote: RemoteFile) -> str:
     return f", of which {part.stat().st_size / 1e6:,.0f} are here" if part.is_file() else ""
 
 
+def _find_surrogate(folder: Path) -> Found:
+    return Found(SURROGATE, "ready", "ships with nplib")
+
+
 def _find_sample(folder: Path) -> Found:
     named = os.environ.get("NPLIB_SAMPLE")
     if named:
@@ -291,6 +299,14 @@ def _load_full(folder: Path, progress: bool) -> Benchmark:
     raise DataUnavailable(f"full is not here: {_find_full(folder).where}")
 
 
+def _load_surrogate() -> Benchmark:
+    from nplib.surrogate import load_surrogate
+
+    benchmark = load_surrogate()
+    logger.info("surrogate: %s", benchmark.labels)
+    return benchmark
+
+
 def _sample_file(folder: Path, progress: bool, remote: RemoteFile) -> Path:
     found = _find_sample(folder)
     if found.is_here:
@@ -302,7 +318,8 @@ def _sample_file(folder: Path, progress: bool, remote: RemoteFile) -> Path:
     except DownloadFailed as error:
         raise DataUnavailable(
             f"the sample is not here: {error}. Get the file in another way and put it into {folder} as {SAMPLE.name}, "
-            f"or set NPLIB_SAMPLE to its path; or use full: {_find_full(folder).where}"
+            f"or set NPLIB_SAMPLE to its path; or use {SURROGATE}, which needs no file; or full: "
+            f"{_find_full(folder).where}"
         ) from error
 
 

@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from nplib import sources
-from nplib.benchmark import Benchmark
+from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
 from nplib.experiment import Outcome, run_experiment
 from nplib.files import check_target, replacing
@@ -111,6 +111,8 @@ def run_train(options: TrainOptions) -> None:
         callback=_teller(options, benchmark, evaluation_cells, say),
         progress=True,
     )
+    if benchmark.source == SURROGATE:
+        say(f"Figures on the surrogate, {benchmark.labels.split(';')[0]}:")
     _show(outcome, say)
     _write(outcome, options, config, benchmark, device, say)
 
@@ -183,9 +185,10 @@ def _write(
         save_predictor(file, predictor, options.overwrite)
         say(f"weights: {file}")
     if options.picture is not None:
-        from nplib.plots import predicted_against_true
+        from nplib import plots
 
-        figure = predicted_against_true(outcome.true, outcome.predicted[0], np.flatnonzero(~outcome.unseen))
+        with plots.showing(benchmark):
+            figure = plots.predicted_against_true(outcome.true, outcome.predicted[0], np.flatnonzero(~outcome.unseen))
         with replacing(options.picture, options.overwrite) as partial:
             figure.savefig(partial, format=options.picture.suffix[1:])
         say(f"picture: {options.picture}")

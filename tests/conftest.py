@@ -1,11 +1,14 @@
-"""What tests share: the folder of reference outputs and real results, and the enumerated space."""
+"""What tests share: the folder of reference outputs and real results, the enumerated space, and surrogates."""
 
 import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from nplib import sources
+from nplib.benchmark import Benchmark
 from nplib.space import Space, load_space
 
 PROJECT = Path(__file__).parents[1]
@@ -37,3 +40,17 @@ def sample_path(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def space() -> Space:
     return load_space()
+
+
+@pytest.fixture(scope="session")
+def surrogate() -> Benchmark:
+    """All cells, 200 MB; made once if no cache has it."""
+    return sources.load("surrogate")
+
+
+@pytest.fixture(scope="session")
+def small_surrogate(surrogate: Benchmark, space: Space) -> Benchmark:
+    """A thousand of its cells, in memory."""
+    chosen = np.random.default_rng(0).permutation(len(space))[:1000]
+    about = {"source": surrogate.source, "labels": surrogate.labels, "sha256": surrogate.sha256}
+    return Benchmark.from_space(space, chosen, surrogate.metrics[chosen], **about)

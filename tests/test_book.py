@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 from tiny_book import write_book, write_notebook
 
@@ -45,17 +46,20 @@ def write_pages(book: Path) -> None:
             "import sys\nprint('shown')\nprint('progress bar', file=sys.stderr)",
             "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
         ],
-        parameters="quick: bool = False",
+        parameters="data: str = 'auto'\nquick: bool = False",
         figure=FIGURE,
     )
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """The folder of HTML of a book that the command line built, quickly and from real results."""
+    """The folder of HTML of a book that the command line built, quickly and from the surrogate."""
     book = write_book(tmp_path_factory.mktemp("project"))
     write_pages(book)
-    command = [sys.executable, "-m", "nplib.cli", "book", "--quick"]
+    (book / "book" / "surrogate.md").write_text("# The surrogate\n\nA page about it.\n")
+    with open(book / "_toc.yml", "a") as toc:
+        toc.write("- file: book/surrogate\n")
+    command = [sys.executable, "-m", "nplib.cli", "book", "--quick", "--data", "surrogate"]
     done = subprocess.run(command, cwd=book / "notebooks", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^pages +done +\d+\.\d s$", done.stderr, re.MULTILINE)
@@ -77,6 +81,19 @@ def test_pages_need_nothing_from_elsewhere_and_lead_somewhere(built):
 def test_every_page_says_that_the_build_was_quick(built):
     for page in pages(built):
         assert "Quick build: fewer seeds and repeats" in page.read_text(), page
+
+
+def test_every_page_names_its_data_and_notebooks_warn_of_the_surrogate(built, surrogate):
+    kind = surrogate.labels.split(";")[0]
+    for page in pages(built):
+        text = page.read_text()
+        assert f"Built from: surrogate, 423,624 cells ({kind})." in text, page
+        warned = re.search(r'<h1>.*?</h1>\s*<div class="admonition warning">.*?</div>', text, re.DOTALL)
+        if (built.parent / "executed" / page.relative_to(built)).with_suffix(".ipynb").is_file():
+            assert "Surrogate data." in warned[0] and kind in warned[0], page
+            assert 'href="../book/surrogate.html"' in warned[0] or 'href="surrogate.html"' in warned[0], page
+        else:
+            assert not warned, page
 
 
 def test_pages_show_outputs_but_no_progress_bars(built):
@@ -135,10 +152,15 @@ def test_pages_of_an_earlier_build_are_gone(tmp_path):
     stale.write_text("# Gone\n")
     executed = tmp_path / "executed"
     shutil.copytree(book, executed)
-    assemble(book, executed, book / "_build" / "source", ["1 < 2", "both"])
+    assemble(book, executed, book / "_build" / "source", ["1 < 2", "both"], "**Beware.**")
     assert not stale.exists()
     config = (book / "_build" / "source" / "_config.yml").read_text()
     assert "announcement: 1 &lt; 2<br>both" in config
+    for page, warned in (("book/results", True), ("notebooks/01_first", True), ("book/intro", False)):
+        path = next((book / "_build" / "source").glob(f"{page}.*"))
+        assert ("**Beware.**" in path.read_text()) == warned
+    title = nbformat.read(book / "_build" / "source" / "notebooks" / "01_first.ipynb", as_version=4).cells[0]
+    assert title.source == "# 01_first\n\n:::{warning}\n**Beware.**\n:::\n"
     assert sorted(path.name for path in (book / "_build" / "source" / "book").iterdir()) == [
         "_static",
         "intro.md",

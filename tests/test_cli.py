@@ -102,8 +102,9 @@ def test_data_says_what_is_here_and_what_auto_takes(tmp_path, monkeypatch, sampl
     monkeypatch.setenv("NPLIB_SAMPLE", str(sample_path))
     said = succeed("data")
     assert re.search(r"^full +missing ", said, re.MULTILINE)
+    assert re.search("^surrogate +ready +ships with nplib$", said, re.MULTILINE)
     assert re.search(rf"^sample +ready +{re.escape(str(sample_path))}$", said, re.MULTILINE)
-    assert said.endswith("auto takes sample\n")
+    assert said.endswith("auto takes surrogate\n")
     (tmp_path / "nasbench.hdf5").touch()
     assert succeed("data").endswith("auto takes full\n")
 
@@ -150,6 +151,17 @@ def test_train_has_its_figures_alone_on_the_standard_output_if_asked(folder):
     assert figures["evaluation_cells_unseen"] == 120 - 86
     assert figures["sd"]["mse_percent2"] is None
     assert "Kendall tau" in done.stderr
+
+
+def test_train_tells_that_figures_are_of_the_surrogate(small_surrogate, tmp_path):
+    small_surrogate.save(tmp_path / "some.hdf5")
+    run = ["train", "--data", "some.hdf5", *FAST, "--json", "figures.json"]
+    said = succeed(*run, cwd=tmp_path)
+    kind = small_surrogate.labels.split(";")[0]
+    assert f"data: surrogate, 1,000 cells; {small_surrogate.labels}\n" in said
+    assert f"Figures on the surrogate, {kind}:\n" in said
+    data = json.loads((tmp_path / "figures.json").read_text())["data"]
+    assert (data["source"], data["labels"]) == ("surrogate", small_surrogate.labels)
 
 
 @pytest.mark.parametrize(

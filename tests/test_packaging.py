@@ -44,7 +44,7 @@ def requirements_of(name: str) -> list[Requirement]:
 LOCK = requirements_of("requirements.lock")
 TENSORFLOW_LOCK = requirements_of("requirements-tensorflow.lock")
 EXTRAS = DECLARED["optional-dependencies"]
-REQUIRED = [Requirement(text) for text in (*DECLARED["dependencies"], *EXTRAS["book"], *EXTRAS["test"])]
+REQUIRED = [Requirement(text) for text in (*DECLARED["dependencies"], *EXTRAS["book"], *EXTRAS["fit"], *EXTRAS["test"])]
 TENSORFLOW = [Requirement(text) for text in EXTRAS["tensorflow"]]
 
 
@@ -171,7 +171,12 @@ def code_of(path: Path) -> str:
 
 @pytest.mark.parametrize(
     ("files", "extras"),
-    [("nplib", ["book"]), ("tests", ["book", "test"]), ("notebooks", ["book", "tensorflow"]), ("book", ["book"])],
+    [
+        ("nplib", ["book", "fit"]),
+        ("tests", ["book", "test"]),
+        ("notebooks", ["book", "tensorflow"]),
+        ("book", ["book"]),
+    ],
 )
 def test_what_is_imported_is_declared(files, extras):
     paths = [path for path in sorted((PROJECT / files).rglob("*")) if path.suffix in (".py", ".ipynb")]

@@ -211,10 +211,38 @@ def test_the_package_and_the_data_are_inputs(book, shared, monkeypatch):
 def test_data_are_found_once_and_named_for_every_page(book, tmp_path, sample_path, monkeypatch):
     monkeypatch.setenv("NPLIB_DATA", str(tmp_path))
     monkeypatch.setenv("NPLIB_SAMPLE", str(sample_path))
-    found = find_data(book)
+    found = find_data(book, "sample")
     assert found.argument == "sample"
     assert found.banner == "Built from: sample, 20,001 cells (real results)."
+    assert found.warning == ""
     assert found.identity["sha256"] == sha256_of(sample_path)
+    assert find_data(book).argument == "surrogate"
+
+
+def test_a_surrogate_is_told_from_another_by_what_it_is_made_of(book, tmp_path, surrogate, monkeypatch):
+    monkeypatch.setenv("NPLIB_DATA", str(tmp_path))
+    found = find_data(book, "surrogate")
+    kind = surrogate.labels.split(";")[0]
+    assert found.banner == f"Built from: surrogate, 423,624 cells ({kind})."
+    assert found.identity == {
+        "source": "surrogate",
+        "labels": surrogate.labels,
+        "cells": 423_624,
+        "sha256": surrogate.sha256,
+    }
+
+
+def test_pages_made_from_the_surrogate_warn(book, small_surrogate, tmp_path):
+    small_surrogate.save(tmp_path / "some.hdf5")
+    found = find_data(book, str(tmp_path / "some.hdf5"))
+    assert found.identity["path"] == str(tmp_path / "some.hdf5")
+    assert found.warning.startswith("**Surrogate data.** ")
+    assert small_surrogate.labels.split(";")[0] in found.warning
+    assert "{doc}" not in found.warning
+    with open(book / "_toc.yml", "a") as toc:
+        toc.write("- file: book/surrogate\n")
+    (book / "book" / "surrogate.md").write_text("# Surrogate\n")
+    assert "{doc}`/book/surrogate`" in find_data(book, str(tmp_path / "some.hdf5")).warning
 
 
 def test_the_package_digest_sees_every_file(tmp_path, monkeypatch):

@@ -93,7 +93,7 @@ def test_the_sample_is_downloaded_once(sample_path, folder):
         assert first.path == folder / SAMPLE.name
         assert first.sha256 == SAMPLE.sha256
         assert server.ranges_asked() == [None, "bytes=1000000-"]
-        assert len(load("auto", folder=folder, sample=remote)) == 20_001
+        assert len(load("sample", folder=folder, sample=remote)) == 20_001
         assert len(server.asked) == 2
         assert find("sample", folder)[0] == ("sample", "ready", str(folder / SAMPLE.name))
 
@@ -108,8 +108,8 @@ def test_a_sample_of_wrong_bytes_is_not_kept(small, folder):
 
 def test_without_network_it_is_said_what_to_do(folder, offline):
     with pytest.raises(DataUnavailable, match="cannot be reached") as caught:
-        load("auto", folder=folder, sample=offline)
-    for told in (offline.url, f"put it into {folder} as {SAMPLE.name}", "NPLIB_SAMPLE", "nasbench.hdf5"):
+        load("sample", folder=folder, sample=offline)
+    for told in (offline.url, f"put it into {folder} as {SAMPLE.name}", "NPLIB_SAMPLE", "surrogate", "nasbench.hdf5"):
         assert told in str(caught.value)
 
 
@@ -215,23 +215,40 @@ def test_records_to_look_at_are_those_named_or_those_there(tiny, folder, monkeyp
 # The choice
 
 
-def test_auto_takes_full_if_it_is_here_and_says_so(shared, small, folder, caplog):
+def test_auto_takes_full_if_it_is_here_else_the_surrogate_and_says_so(shared, small, folder, caplog):
     caplog.set_level(logging.INFO)
     shutil.copy(small, folder / SAMPLE.name)
-    assert load(folder=folder).source == "sample"
-    assert f"auto takes sample: full is not in {folder}" in caplog.text
+    assert load(folder=folder).source == "surrogate"
+    assert f"auto takes surrogate: full is not in {folder}; the sample" in caplog.text
+    assert "is only taken when it is named" in caplog.text
     shutil.copy(shared / "golden" / "full_tiny.hdf5", folder / "nasbench.hdf5")
     assert len(load(folder=folder)) == 120
     assert "auto takes full: the best there is" in caplog.text
     assert f"full: {folder / 'nasbench.hdf5'}" in caplog.text
 
 
-def test_find_lists_every_source(folder):
+def test_the_surrogate_needs_no_file_and_no_network(surrogate, space, folder):
+    assert find("surrogate", folder) == [("surrogate", "ready", "ships with nplib")]
+    assert find("surrogate", folder)[0].is_here
+    assert surrogate.source == "surrogate"
+    assert "not measurements" in surrogate.labels
+    np.testing.assert_array_equal(surrogate.hashes, space.hashes)
+
+
+def test_a_saved_surrogate_still_says_that_it_is_one(small_surrogate, tmp_path):
+    small_surrogate.save(tmp_path / "mine.hdf5")
+    again = load(tmp_path / "mine.hdf5")
+    assert (again.source, again.labels) == (small_surrogate.source, small_surrogate.labels)
+
+
+def test_find_lists_every_source_the_one_that_auto_takes_first(folder, shared):
     assert [(found.name, found.state, found.is_here) for found in find(folder=folder)] == [
         ("full", "missing", False),
+        ("surrogate", "ready", True),
         ("sample", "to download", False),
     ]
-    assert SAMPLE.url in find(folder=folder)[1].where
+    assert SAMPLE.url in find(folder=folder)[2].where
+    assert {found.name for found in find(folder=folder)} == set(sources.NAMES) - {"auto"}
     assert list(folder.iterdir()) == []
 
 
@@ -314,7 +331,7 @@ def test_a_conversion_that_fails_leaves_nothing(tiny):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("smaple", r"'smaple' is neither a source \(auto, full, sample\) nor the path of an \.hdf5"),
+        ("smaple", r"'smaple' is neither a source \(auto, full, surrogate, sample\) nor the path of an \.hdf5"),
         ("results.csv", r"'results\.csv' is neither"),
         ("no/such.hdf5", r"no/such\.hdf5 does not exist"),
         ("folder.json", r"folder\.json is a folder"),
