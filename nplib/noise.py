@@ -20,6 +20,8 @@ def pooled(deviations: np.ndarray) -> float:
 def run_noise(benchmark: Benchmark, budget: int = 108) -> dict[str, float]:
     """Figures of the noise between runs, by name; in points, but for the correlation and the share.
 
+    Cells of which a run failed count for the share of failed runs alone: they are few, and would drown all others.
+
     Parameters
     ----------
     benchmark : Benchmark
@@ -34,6 +36,8 @@ def run_noise(benchmark: Benchmark, budget: int = 108) -> dict[str, float]:
     """
     validation, test = (100 * benchmark.values(f"{name}_accuracy", budget, run=None) for name in ("validation", "test"))
     halfway = 100 * benchmark.values("validation_accuracy", budget, run=None, at="halfway")
+    failed = validation < 100 * FAILED_BELOW
+    validation, test, halfway = (runs[~failed.any(axis=1)] for runs in (validation, test, halfway))
     deviations = within_cell_sd(validation)
     apart = [(runs - runs.mean(axis=1, keepdims=True)).ravel() for runs in (validation, test)]
     return {
@@ -43,7 +47,7 @@ def run_noise(benchmark: Benchmark, budget: int = 108) -> dict[str, float]:
         "correlation of validation and test between runs of a cell": float(np.corrcoef(*apart)[0, 1]),
         "validation minus test accuracy (points)": float((validation - test).mean()),
         "standard deviation within a cell at halfway (points)": pooled(within_cell_sd(halfway)),
-        "runs that failed (below 20 %)": float((validation < 100 * FAILED_BELOW).mean()),
+        "runs that failed (below 20 %)": float(failed.mean()),
     }
 
 

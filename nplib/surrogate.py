@@ -175,7 +175,7 @@ def expit(x: np.ndarray) -> np.ndarray:
 def effect_sd(expected: np.ndarray, scatter: dict, budget: int) -> np.ndarray:
     """Sd of a cell's effect: what trees leave unexplained, less what noise of runs adds to their labels."""
     residual = np.interp(expected, *scatter["residual_sd"][str(budget)])
-    noise = scatter["noise_sd"][str(budget)] ** 2
+    noise = np.interp(expected, *scatter["noise_sd"][str(budget)]) ** 2
     if budget == BUDGETS[-1]:  # the best of three varies less than one, but for cells that differ in noise
         noise *= BEST_VARIANCE + BEST_MEAN**2 * (1 - np.exp(-(scatter["noise_spread"] ** 2)))
     return np.sqrt(np.maximum(residual**2 - noise, (0.1 * residual) ** 2))
@@ -192,21 +192,22 @@ def draw_latent(expected: dict[int, np.ndarray], failing: np.ndarray, scatter: d
         As ``SurrogateModel.failing``.
     scatter : dict
         ``residual_sd`` (by budget, knots and sds: of what trees leave unexplained, against what they expect),
-        ``noise_sd`` (by budget: of one run), ``noise_spread`` (sd of its logarithm between cells), ``effect_root``
-        (4 x 4: a cell's effects on the four budgets are this times four independent ones) and ``failures``
-        (``cell_sd``, and the ``offset`` of the logit by budget).
+        ``noise_sd`` (the same of one run's noise), ``noise_spread`` (sd of its logarithm between cells alike),
+        ``effect_root`` (4 x 4: a cell's effects on the four budgets are this times four independent ones) and
+        ``failures`` (``cell_sd``, and the ``offset`` of the logit by budget).
     rng : Generator
     """
     count = len(failing)
     effects = rng.standard_normal((count, len(BUDGETS))) @ np.array(scatter["effect_root"]).T
-    # A noisy cell is noisy at every budget; the mean square is 1, so that shares stay shares.
+    # A noisy cell is noisy at every budget. The mean square is about 1, so that sds stay sds; no real cell is known
+    # whose runs scatter more than twice as far as those of others as good.
     spread = scatter["noise_spread"]
-    loudness = np.exp(spread * rng.standard_normal(count) - spread**2)
+    loudness = np.minimum(np.exp(spread * rng.standard_normal(count) - spread**2), 2.0)
     chances = scatter["failures"]
     proneness = chances["cell_sd"] * rng.standard_normal(count)
     draws = Draws({}, {}, {})
     for b, budget in enumerate(BUDGETS):
-        noise_sd = scatter["noise_sd"][str(budget)]
+        noise_sd = np.interp(expected[budget], *scatter["noise_sd"][str(budget)])
         middle = expected[budget] + effect_sd(expected[budget], scatter, budget) * effects[:, b]
         if budget == BUDGETS[-1]:
             # Trees saw the best of three runs there: a single one lies lower.

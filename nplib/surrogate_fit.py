@@ -22,7 +22,14 @@ from nplib.benchmark import BUDGETS, RUNS, Benchmark
 from nplib.errors import UserError
 from nplib.files import check_target, replacing, sha256_of
 from nplib.parallel import map_on_cores
-from nplib.published import ALWAYS_FAILED, FAILED_RUNS, WITHIN_CELL_BY_BUDGET, WITHIN_CELL_MEDIAN, WITHIN_CELL_RANGE
+from nplib.published import (
+    ALWAYS_FAILED,
+    FAILED_RUNS,
+    WITHIN_CELL_BY_ACCURACY,
+    WITHIN_CELL_BY_BUDGET,
+    WITHIN_CELL_MEDIAN,
+    WITHIN_CELL_RANGE,
+)
 from nplib.space import Space, load_space
 from nplib.surrogate import (
     DESCRIPTION,
@@ -47,6 +54,9 @@ FAILING_STEP, SECONDS_STEP = 0.05, 0.002
 QUANTILES = np.r_[
     0.0002, 0.0005, 0.001, 0.002, 0.005, np.arange(0.01, 0.991, 0.01), 0.995, 0.998, 0.999, 0.9995, 0.9998
 ]
+
+# Beyond, too few real runs are known to tell; the noise stays as at the end.
+NOISE_KNOTS = np.linspace(-3, 1.5, 19)
 
 
 def fit_surrogate(
@@ -246,7 +256,7 @@ def measure_scatter(
     late = np.abs(np.log(seconds) - columns["log_seconds"][rows])
     scatter = {
         "residual_sd": residual_sd,
-        "noise_sd": {str(budget): 0.3 for budget in BUDGETS},
+        "noise_sd": {str(budget): ([0.0], [0.3]) for budget in BUDGETS},
         "noise_spread": 0.3,
         "effect_root": np.eye(len(BUDGETS)).tolist(),
         "failures": fit_failures(columns["failing"], rows, accuracies),
@@ -278,12 +288,27 @@ def _adjust(scatter: dict, tables: dict, draws) -> float:
         sds = np.rint(good * IMAGES).std(axis=1, ddof=1) / IMAGES
         pooled = float(np.sqrt(np.mean(sds**2)))
         known = WITHIN_CELL_BY_BUDGET[budget]
-        scatter["noise_sd"][str(budget)] = float(np.clip(scatter["noise_sd"][str(budget)] * known / pooled, 0.02, 1.0))
-        worst = max(worst, abs(pooled / known - 1))
-        if budget == BUDGETS[-1]:
+        knots, sds_of_noise = scatter["noise_sd"][str(budget)]
+        scale = known / pooled
+        worst = max(worst, abs(scale - 1))
+        if budget < BUDGETS[-1]:
+            # On the latent scale good and bad cells are about as noisy, as far as is known.
+            scatter["noise_sd"][str(budget)] = (knots, [sds_of_noise[0] * scale])
+        else:
+            shape = _latent_noise(tables[str(budget)])
+            size = np.interp(0.0, knots, sds_of_noise) / np.interp(0.0, NOISE_KNOTS, shape)
+            scatter["noise_sd"][str(budget)] = (NOISE_KNOTS.tolist(), (shape * size * scale).tolist())
             ratio = np.log(known / WITHIN_CELL_MEDIAN) - np.log(pooled / np.median(sds))
             scatter["noise_spread"] = float(np.clip(scatter["noise_spread"] + 0.5 * ratio, 0, 0.8))
     return worst
+
+
+def _latent_noise(table: dict) -> np.ndarray:
+    """Noise of one run at :data:`NOISE_KNOTS` of the latent scale, up to a factor, as it is known by accuracy."""
+    accuracies, step = accuracy_of_latent(NOISE_KNOTS, table), 0.05
+    rise = accuracy_of_latent(NOISE_KNOTS + step, table) - accuracy_of_latent(NOISE_KNOTS - step, table)
+    slopes = rise / (2 * step)
+    return np.interp(accuracies, *WITHIN_CELL_BY_ACCURACY) / np.maximum(slopes, 1e-4)
 
 
 def effect_root(shared: np.ndarray, expected: dict[int, np.ndarray], scatter: dict) -> list[list[float]]:

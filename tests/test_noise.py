@@ -46,6 +46,17 @@ def test_known_figures_of_real_runs_come_out(benchmark):
         assert noise[name] == pytest.approx(expected, abs=0.02), name
 
 
+def test_a_cell_with_a_failed_run_counts_as_such_and_for_nothing_else(benchmark):
+    metrics = benchmark.metrics.copy()
+    metrics[0, 3, 1, :, 2:] = 0.1
+    names = ("hashes", "num_vertices", "trainable_parameters", "adjacency", "operations")
+    spoilt = run_noise(Benchmark(*(getattr(benchmark, name) for name in names), metrics))
+    others = run_noise(Benchmark(*(getattr(benchmark, name)[1:] for name in names), metrics[1:]))
+    assert spoilt.pop("runs that failed (below 20 %)") == pytest.approx(1 / (3 * len(benchmark)))
+    assert others.pop("runs that failed (below 20 %)") == 0
+    assert spoilt == pytest.approx(others)
+
+
 def test_figures_of_a_table_are_of_means_over_runs(benchmark, runs):
     figures = table_figures(benchmark, "test_accuracy")
     means = [statistics.mean(cell) for cell in runs["test_accuracy"]]

@@ -202,6 +202,20 @@ def test_the_noise_of_runs_at_108_epochs_is_that_of_54_real_cells(runs):
     assert lowest <= means.min() and means.max() <= highest
 
 
+def test_good_cells_are_as_much_quieter_than_bad_ones_as_94_real_cells(shared, runs, surrogate):
+    others = json.loads((shared / "nasbench101" / "three_runs_validation_108.json").read_text())
+    real = np.concatenate([runs[:, :, 1, 2], [accuracies for accuracies, _ in others.values()]])
+    drawn = surrogate.values(run=None)
+    drawn = drawn[(drawn > 0.2).all(axis=1)]
+    assert len(real) == 94
+    for low, high in ((0.80, 0.85), (0.85, 0.89), (0.89, 0.91), (0.91, 0.93), (0.93, 0.95)):
+        sds = [
+            np.median(kind[(kind.mean(axis=1) >= low) & (kind.mean(axis=1) < high)].std(axis=1, ddof=1))
+            for kind in (real, drawn)
+        ]
+        assert 1 / 1.6 < sds[1] / sds[0] < 1.6, (low, sds)
+
+
 def test_halfway_and_training_accuracy_are_those_of_54_real_cells(runs, surrogate):
     mean = surrogate.values(run=None).mean(axis=1)
     alike = (mean > 0.86) & (mean < 0.95)
