@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 import nplib
 from nplib.errors import UserError
 from nplib.surrogate_command import surrogate_app
+from nplib.validate_command import validate
 
 if TYPE_CHECKING:
     from nplib.pipeline import Step
@@ -22,6 +23,7 @@ DATA_HELP = (
     "sample's .json."
 )
 Download = Literal["full", "only108", "sample"]
+SecondStage = Literal["passing", "accepted"]
 Data = Annotated[str, typer.Option("--data", metavar="SOURCE", help=f"Results to use. {DATA_HELP}")]
 
 
@@ -201,6 +203,24 @@ def train(
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    two_stage: Annotated[
+        bool,
+        typer.Option("--two-stage", help="First a classifier (lr 2e-4), then a predictor for what it accepts (--lr)."),
+    ] = False,
+    second_stage: Annotated[
+        SecondStage | None,
+        typer.Option(help="What that learns from: training cells truly passing (default), or accepted."),
+    ] = None,
+    decision: Annotated[
+        float | None, typer.Option(metavar="PROBABILITY", help="Accept cells from this probability on; 0.5.")
+    ] = None,
+    recall: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Choose that from held-out folds, to keep this share of the passing."),
+    ] = None,
+    above: Annotated[
+        float | None, typer.Option(metavar="ACCURACY", help="A cell passes if its accuracy is above; 0.91.")
+    ] = None,
 ) -> None:
     """Train predictors and tell their error (MSE, points²) and Kendall tau.
 
@@ -210,31 +230,45 @@ def train(
     nplib train --train-split 172 --eval-split all --seeds 10
 
     nplib train --train-split 91-172 --eval-split denoise-91 --lr 2e-4
+
+    nplib train --two-stage --recall 0.95 --seeds 10
     """
     from nplib.train_command import TrainOptions, run_train
 
-    run_train(
-        TrainOptions(
-            train_split=train_split,
-            eval_split=eval_split,
-            hidden=gcn_hidden,
-            seeds=tuple(range(seed, seed + seeds)),
-            train_batch_size=train_batch_size,
-            test_batch_size=test_batch_size,
-            epochs=epochs,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            train_print_freq=train_print_freq,
-            eval_print_freq=eval_print_freq,
-            picture=picture if visualize else None,
-            data=data,
-            split_file=split_file,
-            device=device,
-            json_file=json_file,
-            save=save,
-            overwrite=overwrite,
-        )
-    )
+    options = {
+        "train_split": train_split,
+        "eval_split": eval_split,
+        "hidden": gcn_hidden,
+        "seeds": tuple(range(seed, seed + seeds)),
+        "train_batch_size": train_batch_size,
+        "test_batch_size": test_batch_size,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "train_print_freq": train_print_freq,
+        "eval_print_freq": eval_print_freq,
+        "picture": picture if visualize else None,
+        "data": data,
+        "split_file": split_file,
+        "device": device,
+        "json_file": json_file,
+        "save": save,
+        "overwrite": overwrite,
+    }
+    own = {"second_stage": second_stage, "decision": decision, "recall": recall, "above": above}
+    own = {name: value for name, value in own.items() if value is not None}
+    if two_stage:
+        from nplib.two_stage_command import TwoStageOptions, run_two_stage
+
+        run_two_stage(TwoStageOptions(**options, **own))
+    elif own:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in own)
+        raise typer.BadParameter("it is for --two-stage; add that, or leave it out", param_hint=names)
+    else:
+        run_train(TrainOptions(**options))
+
+
+app.command(context_settings={"token_normalize_func": lambda name: name.replace("_", "-")})(validate)
 
 
 @app.command()

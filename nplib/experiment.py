@@ -107,7 +107,7 @@ class Outcome:
             **figures,
             "mean": {name: summary.mean for name, summary in summaries.items()},
             "sd": {name: summary.sd if summary.count > 1 else None for name, summary in summaries.items()},
-            "training_mse_percent2": self.fit.training_mse_percent2[:, -1].tolist(),
+            "training_mse_percent2": self.fit.training_loss[:, -1].tolist(),
             "training_seconds": round(self.training_seconds, 3),
             "evaluation_seconds": round(self.evaluation_seconds, 3),
         }

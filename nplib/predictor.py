@@ -29,6 +29,10 @@ from nplib.space import edge_bits
 NUM_OPERATIONS = len(OPERATION_CODES)
 # One-hot column of an operation code: output, input, conv3x3, conv1x1, maxpool.
 FIRST_CODE = min(OPERATION_CODES.values())
+# Between these accuracies (fractions) a squashed output lies.
+SQUASHED_TO = (0.1, 1.0)
+# Files of weights written before these settings were there lack them; they have the defaults.
+LATER_SETTINGS = {"squashed"}
 
 
 class BadWeights(UserError):
@@ -45,6 +49,7 @@ class PredictorConfig:
     dropout: float = 0.1  # after every convolution and after the first linear layer; the paper does not say where
     label_mean: float = 0.908192  # fraction; an output of 0 means this accuracy
     label_std: float = 0.023961  # fraction; an output of 1 means this much more
+    squashed: bool = False  # a sigmoid keeps accuracies between 10 and 100 %, as in a public re-implementation
 
     def __post_init__(self) -> None:
         for name in ("hidden", "layers", "head"):
@@ -183,7 +188,15 @@ class Predictor(nn.Module):
         for convolution in self.gcn:
             hidden = convolution(hidden, graphs.propagation)  # (B, V, H)
         pooled = hidden.sum(dim=1) / graphs.num_vertices[:, None]  # (B, H)
-        return self.fc2(self.dropout(self.fc1(pooled)))[:, 0]  # (B,)
+        return self.squash(self.fc2(self.dropout(self.fc1(pooled)))[:, 0])  # (B,)
+
+    def squash(self, last: Tensor) -> Tensor:
+        """Outputs from those of the last layer, of any shape: the same, unless ``config.squashed``."""
+        if not self.config.squashed:
+            return last
+        low, high = SQUASHED_TO
+        accuracies = low + (high - low) * torch.sigmoid(last)
+        return (accuracies - self.config.label_mean) / self.config.label_std
 
     def predict(self, graphs: Graphs, batch_size: int = 512) -> np.ndarray:
         """Predicted accuracies (fractions), shape (N,), float64, with dropout off."""
@@ -218,7 +231,7 @@ def _predict_outputs(predictor: Predictor, graphs: Graphs, batch_size: int) -> T
             hidden = torch.bmm(graphs.propagation[0, part], along).relu_()
             hidden.add_(torch.bmm(graphs.propagation[1, part], against).relu_())  # (B, V, H)
         pooled = hidden.sum(dim=1).mul_(scale).div_(graphs.num_vertices[part, None])
-        return predictor.fc2(predictor.fc1(pooled))[:, 0]
+        return predictor.squash(predictor.fc2(predictor.fc1(pooled))[:, 0])
 
     parts = map_on_cores(torch.inference_mode()(outputs), range(0, len(graphs), batch_size), graphs.nodes.device)
     return torch.cat(parts) if parts else torch.empty(0)
@@ -258,7 +271,7 @@ def load_predictor(path: str | os.PathLike, device: str | torch.device = "cpu") 
     known = {field.name for field in fields(PredictorConfig)}
     try:
         values = json.loads(metadata["config"])
-        if set(values) != known:
+        if not known - LATER_SETTINGS <= set(values) <= known:
             raise ValueError(f"it names {sorted(values)}, not {sorted(known)}")
         config = PredictorConfig(**values)
     except KeyError:

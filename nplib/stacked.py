@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from nplib.predictor import Graphs, Predictor, PredictorConfig
+from nplib.predictor import SQUASHED_TO, Graphs, Predictor, PredictorConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,19 +118,21 @@ class StackedPredictors:
         return unstacked
 
     @torch.no_grad()
-    def set_gradient(self, batch: Batch, masks: Masks | None) -> Tensor:
-        """Set the gradient of the weights to that of the mean squared error of a batch.
+    def set_gradient(self, batch: Batch, masks: Masks | None, loss: str = "mse") -> Tensor:
+        """Set the gradient of the weights to that of the mean loss of a batch.
 
         Parameters
         ----------
         batch : Batch
         masks : Masks, optional
             Dropout of this step; without it nothing is dropped.
+        loss : str
+            ``"mse"``, or ``"cross_entropy"`` between outputs that are logits and targets of 0 and 1.
 
         Returns
         -------
         Tensor, shape (M, B)
-            Outputs minus targets.
+            Loss of every cell.
         """
         models, size, _ = batch.targets.shape
         vertices = batch.propagation.shape[-1]
@@ -155,11 +157,10 @@ class StackedPredictors:
         head = torch.bmm(pooled, self.fc1)  # (M, B, head)
         if masks is not None:
             head.mul_(masks.head)
-        error = torch.bmm(head, self.fc2).sub_(batch.targets)  # (M, B, 1)
+        losses, d_last = self._losses(torch.bmm(head, self.fc2), batch.targets, loss)  # both (M, B, 1)
 
-        d_error = error * (2 / size)
-        torch.bmm(head.transpose(1, 2), d_error, out=self.fc2_grad)
-        d_head = torch.bmm(d_error, self.fc2.transpose(1, 2))
+        torch.bmm(head.transpose(1, 2), d_last, out=self.fc2_grad)
+        d_head = torch.bmm(d_last, self.fc2.transpose(1, 2))
         if masks is not None:
             d_head.mul_(masks.head)
         torch.bmm(pooled.transpose(1, 2), d_head, out=self.fc1_grad)
@@ -180,4 +181,18 @@ class StackedPredictors:
             along, against = self.convolutions[k]
             torch.bmm(d_mixed[0], along.transpose(1, 2), out=d_output)
             d_output.baddbmm_(d_mixed[1], against.transpose(1, 2))
-        return error[:, :, 0]
+        return losses[:, :, 0]
+
+    def _losses(self, last: Tensor, targets: Tensor, loss: str) -> tuple[Tensor, Tensor]:
+        """Loss of every cell, and the derivatives of each predictor's mean by what its last layer puts out."""
+        size = targets.shape[1]
+        if loss == "cross_entropy":
+            losses = nn.functional.softplus(last) - last * targets
+            return losses, torch.sigmoid(last).sub_(targets).div_(size)
+        if not self.config.squashed:
+            error = last.sub_(targets)
+            return error.square(), error * (2 / size)
+        low, high = SQUASHED_TO
+        share, width = torch.sigmoid(last), (high - low) / self.config.label_std
+        error = share * width + (low - self.config.label_mean) / self.config.label_std - targets
+        return error.square(), error * share * (1 - share) * (2 * width / size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from tqdm import tqdm
 from nplib import sources
 from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
-from nplib.experiment import Outcome, run_experiment
+from nplib.experiment import run_experiment
 from nplib.files import check_target, replacing
 from nplib.metrics import kendall_tau, mse_percent2, summarize
-from nplib.predictor import Graphs, PredictorConfig, save_predictor
+from nplib.predictor import Graphs, Predictor, PredictorConfig, save_predictor
 from nplib.splits import load_splits, pick_split, split_indices
 from nplib.training import Fit, TrainingConfig, choose_device
 
@@ -60,6 +60,20 @@ class TrainOptions:
         """Whether the figures as JSON are what the standard output is for."""
         return self.json_file is not None and str(self.json_file) == "-"
 
+    def say(self, line: str) -> None:
+        """Tell a person something, wherever the figures as JSON are not."""
+        tqdm.write(line, file=sys.stderr if self.to_stdout else sys.stdout)
+
+    def training_config(self) -> TrainingConfig:
+        """How a predictor is trained."""
+        return TrainingConfig(
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            batch_size=self.train_batch_size,
+            predictor=PredictorConfig(hidden=self.hidden),
+        )
+
     def weight_files(self) -> list[Path]:
         """Where the weights of each seed go."""
         if self.save is None:
@@ -77,28 +91,10 @@ def run_train(options: TrainOptions) -> None:
     UserError
         If options do not fit together, data or splits are missing, or the training cannot be carried out.
     """
-    _check_targets(options)
-    config = TrainingConfig(
-        epochs=options.epochs,
-        learning_rate=options.learning_rate,
-        weight_decay=options.weight_decay,
-        batch_size=options.train_batch_size,
-        predictor=PredictorConfig(hidden=options.hidden),
-    )
+    check_targets(options)
+    config = options.training_config()
     device = str(choose_device(options.device))
-
-    def say(line: str) -> None:
-        tqdm.write(line, file=sys.stderr if options.to_stdout else sys.stdout)
-
-    benchmark = sources.load(options.data, progress=True)
-    training_cells, evaluation_cells = (
-        _cells(benchmark, options, name) for name in (options.train_split, options.eval_split)
-    )
-    say(f"data: {benchmark.source}, {len(benchmark):,} cells; {benchmark.labels}")
-    say(
-        f"training on {options.train_split} ({len(training_cells):,} cells), evaluating on {options.eval_split} "
-        f"({len(evaluation_cells):,} cells), {len(options.seeds)} seeds, {device}"
-    )
+    benchmark, training_cells, evaluation_cells = load_cells(options, device)
     outcome = run_experiment(
         benchmark,
         training_cells,
@@ -108,18 +104,19 @@ def run_train(options: TrainOptions) -> None:
         device=device,
         test_batch_size=options.test_batch_size,
         after_epochs=math.gcd(options.train_print_freq, options.eval_print_freq),
-        callback=_teller(options, benchmark, evaluation_cells, say),
+        callback=_teller(options, benchmark, evaluation_cells),
         progress=True,
     )
-    if benchmark.source == SURROGATE:
-        say(f"Figures on the surrogate, {benchmark.labels.split(';')[0]}:")
-    _show(outcome, say)
-    _write(outcome, options, config, benchmark, device, say)
+    tell_whose(benchmark, options)
+    show_figures(outcome.figures(), _FIGURE_NAMES, options)
+    tell_seen(outcome.unseen, options)
+    options.say(f"trained in {outcome.training_seconds:.1f} s, evaluated in {outcome.evaluation_seconds:.1f} s")
+    save_weights(options, outcome.fit.predictors)
+    draw_picture(options, benchmark, outcome.true, outcome.predicted[0], np.flatnonzero(~outcome.unseen))
+    write_figures(options, benchmark, device, {"config": asdict(config), **outcome.report()})
 
 
-def _teller(
-    options: TrainOptions, benchmark: Benchmark, cells: np.ndarray, say: Callable[[str], None]
-) -> Callable[[int, Fit], None] | None:
+def _teller(options: TrainOptions, benchmark: Benchmark, cells: np.ndarray) -> Callable[[int, Fit], None] | None:
     """What tells, while training, how it goes; None if nothing is to be told."""
     if not (options.train_print_freq or options.eval_print_freq):
         return None
@@ -131,18 +128,18 @@ def _teller(
             return bool(every) and (done == options.epochs or done % every == 0)
 
         if due(options.train_print_freq):
-            loss = summarize(fit.training_mse_percent2[:, done - 1])
-            say(f"epoch {done} of {options.epochs}: training MSE {loss} points²")
+            loss = summarize(fit.training_loss[:, done - 1])
+            options.say(f"epoch {done} of {options.epochs}: training MSE {loss} points²")
         if due(options.eval_print_freq):
             predicted = fit.predict(graphs)
             mse = summarize(mse_percent2(true, row) for row in predicted)
             tau = summarize(kendall_tau(true, row) for row in predicted)
-            say(f"epoch {done} of {options.epochs}: evaluation MSE {mse} points², Kendall tau {tau:.3f}")
+            options.say(f"epoch {done} of {options.epochs}: evaluation MSE {mse} points², Kendall tau {tau:.3f}")
 
     return tell
 
 
-def _check_targets(options: TrainOptions) -> None:
+def check_targets(options: TrainOptions) -> None:
     """Refuse before the training what could not be written after it."""
     if options.save is not None and options.save.suffix != ".safetensors":
         raise UserError(f"weights are saved as .safetensors, and --save names {options.save}; give it that ending")
@@ -153,45 +150,75 @@ def _check_targets(options: TrainOptions) -> None:
         check_target(file, options.overwrite)
 
 
-def _cells(benchmark: Benchmark, options: TrainOptions, name: str) -> np.ndarray:
-    if options.split_file is None:
-        return split_indices(benchmark, name)
-    return pick_split(load_splits(options.split_file, len(benchmark)), name, str(options.split_file))
+def load_cells(options: TrainOptions, device: str) -> tuple[Benchmark, np.ndarray, np.ndarray]:
+    """The data, the cells to train on and those to evaluate; says what they are."""
+    benchmark = sources.load(options.data, progress=True)
+    training_cells, evaluation_cells = (
+        split_indices(benchmark, name)
+        if options.split_file is None
+        else pick_split(load_splits(options.split_file, len(benchmark)), name, str(options.split_file))
+        for name in (options.train_split, options.eval_split)
+    )
+    options.say(f"data: {benchmark.source}, {len(benchmark):,} cells; {benchmark.labels}")
+    options.say(
+        f"training on {options.train_split} ({len(training_cells):,} cells), evaluating on {options.eval_split} "
+        f"({len(evaluation_cells):,} cells), {len(options.seeds)} seeds, {device}"
+    )
+    return benchmark, training_cells, evaluation_cells
 
 
-def _show(outcome: Outcome, say: Callable[[str], None]) -> None:
-    figures = outcome.figures()
-    rows = [("seed", [_FIGURE_NAMES[name] for name in figures])]
-    for number, seed in enumerate(outcome.fit.seeds):
-        rows.append((str(seed), [f"{values[number]:.3f}" for values in figures.values()]))
-    if len(outcome.fit.seeds) > 1:
-        rows.append(("mean ± sd", [f"{summarize(values):.3f}" for values in figures.values()]))
-    for head, texts in rows:
-        say(f"{head:>9}" + "".join(f"{text:>16}" for text in texts))
-    seen = len(outcome.cells) - int(outcome.unseen.sum())
-    say(f"{seen:,} of the {len(outcome.cells):,} cells evaluated were trained on; 'unseen' leaves them out")
-    say(f"trained in {outcome.training_seconds:.1f} s, evaluated in {outcome.evaluation_seconds:.1f} s")
+def tell_whose(benchmark: Benchmark, options: TrainOptions) -> None:
+    """Say of figures that follow that they are the surrogate's, if so."""
+    if benchmark.source == SURROGATE:
+        options.say(f"Figures on the surrogate, {benchmark.labels.split(';')[0]}:")
 
 
-def _write(
-    outcome: Outcome,
-    options: TrainOptions,
-    config: TrainingConfig,
-    benchmark: Benchmark,
-    device: str,
-    say: Callable[[str], None],
+def tell_seen(unseen: np.ndarray, options: TrainOptions) -> None:
+    """Say how many of the cells evaluated were trained on."""
+    options.say(
+        f"{len(unseen) - int(unseen.sum()):,} of the {len(unseen):,} cells evaluated were trained on; 'unseen' leaves "
+        "them out"
+    )
+
+
+def show_figures(
+    figures: Mapping[str, Sequence[float]], names: Mapping[str, str], options: TrainOptions, style: str = ".3f"
 ) -> None:
-    for file, predictor in zip(options.weight_files(), outcome.fit.predictors, strict=bool(options.save)):
-        save_predictor(file, predictor, options.overwrite)
-        say(f"weights: {file}")
-    if options.picture is not None:
-        from nplib import plots
+    """Print a row a seed, a column for each of the named figures that there is, and means with standard deviations."""
+    shown = {head: figures[name] for name, head in names.items() if name in figures}
+    rows = [("seed", list(shown))]
+    for number, seed in enumerate(options.seeds):
+        rows.append((str(seed), [format(values[number], style) for values in shown.values()]))
+    if len(options.seeds) > 1:
+        rows.append(("mean ± sd", [format(summarize(values), style) for values in shown.values()]))
+    for head, texts in rows:
+        options.say(f"{head:>9}" + "".join(f"{text:>17}" for text in texts))
 
-        with plots.showing(benchmark):
-            figure = plots.predicted_against_true(outcome.true, outcome.predicted[0], np.flatnonzero(~outcome.unseen))
-        with replacing(options.picture, options.overwrite) as partial:
-            figure.savefig(partial, format=options.picture.suffix[1:])
-        say(f"picture: {options.picture}")
+
+def save_weights(options: TrainOptions, predictors: Sequence[Predictor]) -> None:
+    """Save the weights of each predictor to the file that is meant for it, if any is."""
+    for file, predictor in zip(options.weight_files(), predictors, strict=bool(options.save)):
+        save_predictor(file, predictor, options.overwrite)
+        options.say(f"weights: {file}")
+
+
+def draw_picture(
+    options: TrainOptions, benchmark: Benchmark, true: np.ndarray, predicted: np.ndarray, trained: np.ndarray
+) -> None:
+    """Draw predicted against true accuracy, if asked for."""
+    if options.picture is None:
+        return
+    from nplib import plots
+
+    with plots.showing(benchmark):
+        figure = plots.predicted_against_true(true, predicted, trained)
+    with replacing(options.picture, options.overwrite) as partial:
+        figure.savefig(partial, format=options.picture.suffix[1:])
+    options.say(f"picture: {options.picture}")
+
+
+def write_figures(options: TrainOptions, benchmark: Benchmark, device: str, figures: Mapping[str, object]) -> None:
+    """Write figures as JSON, with what they are of, if asked for."""
     if options.json_file is None:
         return
     report = {
@@ -203,9 +230,8 @@ def _write(
         },
         "train_split": options.train_split,
         "eval_split": options.eval_split,
-        "config": asdict(config),
         "device": device,
-        **outcome.report(),
+        **figures,
     }
     text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
     if options.to_stdout:
@@ -213,4 +239,4 @@ def _write(
         return
     with replacing(options.json_file, options.overwrite) as partial:
         partial.write_text(text, encoding="utf8")
-    say(f"figures: {options.json_file}")
+    options.say(f"figures: {options.json_file}")

@@ -1,7 +1,8 @@
 """Training: from cells and their accuracies to predictors, several seeds as one batch.
 
 The settings are the paper's where it gives them, else the reference's: mean squared error, Adam with L2 weight decay,
-cosine annealing stepped per epoch, batches of 10 shuffled anew each epoch, the last incomplete one dropped.
+cosine annealing stepped per epoch, batches of 10 shuffled anew each epoch, the last incomplete one dropped. Classifiers
+train on cross-entropy instead.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from nplib.stacked import Masks, StackedPredictors, make_batches
 STACK_SIZE = 10
 # Batches are gathered and dropout is drawn for so many steps at a time.
 STEPS_AT_ONCE = 16
+LOSSES = ("mse", "cross_entropy")
 
 
 class TrainingFailed(UserError):
@@ -40,8 +42,17 @@ class TrainingConfig:
     weight_decay: float = 1e-3  # L2, added to the gradient
     batch_size: int = 10
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
+    loss: str = "mse"  # or "cross_entropy": of a logit, with labels 0 and 1 in place of accuracies
 
     def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise UserError(f"loss is {self.loss!r}; there are {', '.join(LOSSES)}")
+        scale = (self.predictor.label_mean, self.predictor.label_std, self.predictor.squashed)
+        if self.loss == "cross_entropy" and scale != (0, 1, False):
+            raise UserError(
+                "cross_entropy is of plain logits: give the predictor label_mean 0, label_std 1 and squashed False, "
+                f"not {scale[0]}, {scale[1]} and {scale[2]}"
+            )
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be 1 or more")
@@ -57,11 +68,11 @@ class Fit:
 
     predictors: list[Predictor]
     seeds: tuple[int, ...]
-    training_mse_percent2: np.ndarray  # (M, epochs), points², dropout on, mean over the steps of an epoch
+    training_loss: np.ndarray  # (M, epochs), points² or, of cross-entropy, nats; dropout on, mean over an epoch's steps
 
-    def predict(self, graphs: Graphs) -> np.ndarray:
-        """Predicted accuracies (fractions) of every predictor, shape (M, N), float64."""
-        return np.stack([predictor.predict(graphs) for predictor in self.predictors])
+    def predict(self, graphs: Graphs, batch_size: int = 512) -> np.ndarray:
+        """Predicted accuracies (fractions), or logits, of every predictor, shape (M, N), float64."""
+        return np.stack([predictor.predict(graphs, batch_size) for predictor in self.predictors])
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -90,7 +101,7 @@ def fit_predictors(
     seeds: Sequence[int],
     config: TrainingConfig = TrainingConfig(),
     *,
-    training_cells: np.ndarray | None = None,
+    training_cells: np.ndarray | Sequence[np.ndarray] | None = None,
     device: str | torch.device = "cpu",
     after_epochs: int = 0,
     callback: Callable[[int, Fit], None] | None = None,
@@ -106,11 +117,12 @@ def fit_predictors(
     graphs : Graphs
         All cells, N of them.
     accuracies : array, shape (N,)
-        Fractions.
+        Fractions; for cross-entropy, labels 0 and 1.
     seeds : sequence of int
     config : TrainingConfig
-    training_cells : array, shape (n,) or (len(seeds), n), optional
-        Indices of the cells to train on, the same for all or a row a seed; all N if not given.
+    training_cells : array, shape (n,) or (len(seeds), n), or sequence of len(seeds) arrays, shapes (n_m,), optional
+        Indices of the cells to train on, the same for all or a row a seed, which may differ in length; all N if not
+        given. Rows with as many full batches train as one.
     device : str or torch.device
         See :func:`choose_device`.
     after_epochs, callback : int, callable
@@ -129,29 +141,39 @@ def fit_predictors(
         If there are fewer cells than a batch holds, an accuracy is not finite, or the loss stops being finite.
     """
     device = choose_device(device) if isinstance(device, str) else device
-    cells = _check_cells(graphs, accuracies, seeds, training_cells, config)
-    used, cells = np.unique(cells, return_inverse=True)
-    cells = cells.reshape(len(seeds), -1)
+    rows = _check_cells(graphs, accuracies, seeds, training_cells, config)
+    used, places = np.unique(np.concatenate(rows), return_inverse=True)
+    rows = np.split(places.reshape(-1), np.cumsum([len(row) for row in rows])[:-1])
     graphs = graphs[torch.as_tensor(used)].to(device)
     standardized = (np.asarray(accuracies)[used] - config.predictor.label_mean) / config.predictor.label_std
     targets = torch.as_tensor(standardized, dtype=torch.float32, device=device)
     with tqdm(total=len(seeds) * config.epochs, unit="epoch", desc="training", disable=not progress) as bar:
+        groups = _groups([len(row) // config.batch_size for row in rows], device)
         trainers = [
-            _Trainer(graphs, targets, cells[group], tuple(seeds[group]), config, bar.update)
-            for group in _groups(len(seeds), device)
+            _Trainer(graphs, targets, [rows[m] for m in group], tuple(seeds[m] for m in group), config, bar.update)
+            for group in groups
         ]
+        order = np.argsort(np.concatenate(groups))
         for done in _stops(config.epochs, after_epochs):
             map_on_cores(lambda trainer, epochs=done: trainer.train_to(epochs), trainers, device)
             if callback and (done == config.epochs or (after_epochs and done % after_epochs == 0)):
-                callback(done, _fit(trainers))
-    return _fit(trainers)
+                callback(done, _fit(trainers, order))
+    return _fit(trainers, order)
 
 
-def _groups(count: int, device: torch.device) -> list[slice]:
-    """Which seeds train as one batch: on a CPU no more than keeps every core at work."""
+def _groups(steps: Sequence[int], device: torch.device) -> list[list[int]]:
+    """Which predictors train as one batch: those of as many steps, on a CPU no more than keeps every core at work."""
     cores = torch.get_num_threads() if device.type == "cpu" else 1
-    size = min(STACK_SIZE, -(-count // cores))
-    return [slice(start, start + size) for start in range(0, count, size)]
+    size = min(STACK_SIZE, -(-len(steps) // cores))
+    alike: dict[int, list[int]] = {}
+    for m, count in enumerate(steps):
+        alike.setdefault(count, []).append(m)
+    # The longest first: no core is left alone with them in the end.
+    return [
+        alike[count][start : start + size]
+        for count in sorted(alike, reverse=True)
+        for start in range(0, len(alike[count]), size)
+    ]
 
 
 def _stops(epochs: int, after_epochs: int) -> list[int]:
@@ -160,12 +182,12 @@ def _stops(epochs: int, after_epochs: int) -> list[int]:
     return sorted({*range(step, epochs, step), epochs})
 
 
-def _fit(trainers: Sequence[_Trainer]) -> Fit:
-    return Fit(
-        predictors=[predictor for trainer in trainers for predictor in trainer.stack.predictors()],
-        seeds=tuple(seed for trainer in trainers for seed in trainer.seeds),
-        training_mse_percent2=np.concatenate([trainer.losses[:, : trainer.done] for trainer in trainers]),
-    )
+def _fit(trainers: Sequence[_Trainer], order: np.ndarray) -> Fit:
+    """What the trainers have so far, in the order of the seeds that were asked for."""
+    predictors = [predictor for trainer in trainers for predictor in trainer.stack.predictors()]
+    seeds = [seed for trainer in trainers for seed in trainer.seeds]
+    losses = np.concatenate([trainer.losses[:, : trainer.done] for trainer in trainers])
+    return Fit([predictors[m] for m in order], tuple(seeds[m] for m in order), losses[order])
 
 
 def fit_predictor(
@@ -179,35 +201,70 @@ def _check_cells(
     graphs: Graphs,
     accuracies: np.ndarray,
     seeds: Sequence[int],
-    training_cells: np.ndarray | None,
+    training_cells: np.ndarray | Sequence[np.ndarray] | None,
     config: TrainingConfig,
-) -> np.ndarray:
-    """Indices of the cells that each seed trains on, shape (M, n), once everything that can be wrong is not."""
+) -> list[np.ndarray]:
+    """Indices of the cells that each seed trains on, M arrays, once everything that can be wrong is not."""
     if not len(seeds):
         raise UserError("no seeds: nothing would be trained; give at least one")
     if any(int(seed) != seed or seed < 0 for seed in seeds):
         raise UserError(f"seeds are {list(seeds)}; they must be whole numbers, 0 or more")
     if np.shape(accuracies) != (len(graphs),):
         raise UserError(f"accuracies have shape {np.shape(accuracies)} for {len(graphs)} cells; give one for each")
-    cells = np.arange(len(graphs)) if training_cells is None else np.asarray(training_cells)
-    if cells.ndim == 1:
-        cells = np.broadcast_to(cells, (len(seeds), len(cells)))
-    if cells.ndim != 2 or len(cells) != len(seeds):
-        raise UserError(f"training_cells have shape {cells.shape} for {len(seeds)} seeds; give (n,) or one row a seed")
-    if cells.shape[1] < config.batch_size:
+    rows = training_rows(training_cells, len(seeds), len(graphs))
+    shortest = min(len(row) for row in rows)
+    if shortest < config.batch_size:
         raise TrainingFailed(
-            f"{cells.shape[1]} cells to train on, but a batch holds {config.batch_size} and incomplete ones are "
-            f"dropped: nothing would be learned. Give more cells or a batch_size of at most {max(cells.shape[1], 1)}"
+            f"{shortest} cells to train on, but a batch holds {config.batch_size} and incomplete ones are "
+            f"dropped: nothing would be learned. Give more cells or a batch_size of at most {max(shortest, 1)}"
         )
-    if cells.min() < 0 or cells.max() >= len(graphs):
-        raise UserError(f"training_cells run from {cells.min()} to {cells.max()}; there are {len(graphs)} cells")
-    unusable = cells[~np.isfinite(np.asarray(accuracies)[cells])]
+    cells = np.unique(np.concatenate(rows))
+    known = np.asarray(accuracies)[cells]
+    unusable = cells[~np.isfinite(known)]
     if len(unusable):
         raise TrainingFailed(
-            f"the accuracy of cell {unusable[0]} is {accuracies[unusable[0]]} ({len(np.unique(unusable))} such cells); "
+            f"the accuracy of cell {unusable[0]} is {accuracies[unusable[0]]} ({len(unusable)} such cells); "
             "train only on cells whose accuracy is known"
         )
-    return cells
+    if config.loss == "cross_entropy" and not np.isin(known, (0, 1)).all():
+        wrong = cells[~np.isin(known, (0, 1))][0]
+        raise TrainingFailed(f"cross_entropy learns labels 0 and 1, and that of cell {wrong} is {accuracies[wrong]}")
+    return rows
+
+
+def training_rows(
+    training_cells: np.ndarray | Sequence[np.ndarray] | None, count: int, num_cells: int
+) -> list[np.ndarray]:
+    """Indices of training cells, as :func:`fit_predictors` takes them, as one array a seed.
+
+    Parameters
+    ----------
+    training_cells : array or sequence of arrays, optional
+    count : int
+        Seeds.
+    num_cells : int
+        Of the benchmark.
+
+    Raises
+    ------
+    UserError
+        If there is not one row a seed, or an index is out of range.
+    """
+    if training_cells is None:
+        training_cells = np.arange(num_cells)
+    if not len(training_cells) or np.ndim(training_cells[0]) == 0:
+        rows = [np.asarray(training_cells)] * count
+    else:
+        rows = [np.asarray(row) for row in training_cells]
+    if len(rows) != count or any(row.ndim != 1 for row in rows):
+        shapes = ", ".join(sorted({str(row.shape) for row in rows}))
+        raise UserError(
+            f"training_cells have {len(rows)} rows of shape {shapes} for {count} seeds; give (n,) or one row a seed"
+        )
+    for row in rows:
+        if len(row) and (row.min() < 0 or row.max() >= num_cells):
+            raise UserError(f"training_cells run from {row.min()} to {row.max()}; there are {num_cells} cells")
+    return rows
 
 
 class _Trainer:
@@ -217,7 +274,7 @@ class _Trainer:
         self,
         graphs: Graphs,
         targets: Tensor,
-        cells: np.ndarray,
+        cells: Sequence[np.ndarray],
         seeds: tuple[int, ...],
         config: TrainingConfig,
         tell: Callable[[int], object] = lambda count: None,
@@ -246,21 +303,21 @@ class _Trainer:
 
     def train_epoch(self, epoch: int) -> None:
         config, device = self.config, self.targets.device
-        steps = self.cells.shape[1] // config.batch_size
+        steps = len(self.cells[0]) // config.batch_size  # all rows of a group have as many
         used = steps * config.batch_size
         shuffled = np.stack([order.permutation(row)[:used] for order, row in zip(self.orders, self.cells, strict=True)])
         cells = torch.as_tensor(shuffled, device=device).view(len(self.seeds), steps, config.batch_size)
         self.optimizer.param_groups[0]["lr"] = (
             config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
         )
-        errors = []  # of each step, (M, B)
+        losses = []  # of each step, (M, B)
         for start in range(0, steps, STEPS_AT_ONCE):
             batches = make_batches(self.graphs, cells[:, start : start + STEPS_AT_ONCE], self.targets)
             for batch, masks in zip(batches, self.dropout.draw(len(batches), device), strict=True):
-                errors.append(self.stack.set_gradient(batch, masks))
+                losses.append(self.stack.set_gradient(batch, masks, config.loss))
                 self.optimizer.step()
-        losses = torch.stack(errors).square().mean(dim=(0, 2)).cpu().numpy()
-        self.losses[:, epoch] = losses * (100 * config.predictor.label_std) ** 2
+        unit = (100 * config.predictor.label_std) ** 2 if config.loss == "mse" else 1
+        self.losses[:, epoch] = torch.stack(losses).mean(dim=(0, 2)).cpu().numpy() * unit
         if not np.isfinite(self.losses[:, epoch]).all():
             first = int(np.argmin(np.isfinite(self.losses[:, epoch])))
             raise TrainingFailed(

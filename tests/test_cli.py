@@ -16,7 +16,7 @@ from tiny_book import write_book
 import nplib
 from nplib.errors import UserError
 
-COMMANDS = ("version", "convert", "data", "split", "train", "book")
+COMMANDS = ("version", "convert", "data", "split", "train", "validate", "book")
 FAST = ["--epochs", "2", "--gcn-hidden", "8"]
 
 
@@ -162,6 +162,67 @@ def test_train_tells_that_figures_are_of_the_surrogate(small_surrogate, tmp_path
     assert f"Figures on the surrogate, {kind}:\n" in said
     data = json.loads((tmp_path / "figures.json").read_text())["data"]
     assert (data["source"], data["labels"]) == ("surrogate", small_surrogate.labels)
+
+
+def test_train_in_two_stages_tells_of_both(folder, tmp_path):
+    files = ["--json", "figures.json", "--save", "weights.safetensors", "--visualize", "--picture", "scatter.png"]
+    splits = ["--split-file", folder / "own.npz", "--train-split", "few", "--eval-split", "rest", "--above", 0.6]
+    run = ["train", "--two-stage", "--data", folder / "tiny.hdf5", *splits, *FAST, "--seeds", 2, "--lr", 0.01]
+    said = succeed(*run, "--recall", 0.9, *files, cwd=tmp_path)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert f"cells are accepted from a probability of {figures['decision']:.4f} on: so 90 % of the passing" in said
+    assert "5 held-out folds of the 40 training cells" in said
+    for words in ("first stage, of 90 cells of which", "both stages, all cells", "second stage alone, trained on the"):
+        assert words in said
+
+    from nplib.benchmark import Benchmark
+    from nplib.classification import classification_figures, passing
+    from nplib.predictor import Graphs, load_predictor
+
+    benchmark = Benchmark.open(folder / "tiny.hdf5")
+    with np.load(folder / "own.npz") as stored:
+        few, rest = stored["few"], stored["rest"]
+    passes = passing(benchmark.accuracy_labels(), 0.6)
+    assert figures["second_stage_cells"] == [passes[few].sum()] * 2
+    logits = load_predictor(tmp_path / "weights-1-classifier.safetensors").predict(Graphs.from_benchmark(benchmark))
+    accepted = 1 / (1 + np.exp(-logits[rest])) >= figures["decision"]
+    for name, value in classification_figures(passes[rest], accepted).items():
+        assert figures[name][1] == pytest.approx(value)
+        assert figures["mean"][name] == pytest.approx(np.mean(figures[name]))
+    assert {"mse_percent2", "kendall_tau_unseen", "mse_percent2_accepted", "kendall_tau_passing"} <= set(figures)
+    assert figures["config"]["classifier"]["learning_rate"] == 2e-4
+    assert figures["config"]["regressor"]["learning_rate"] == 0.01
+    assert sorted(path.name for path in tmp_path.glob("weights*")) == [
+        *(f"weights-{seed}-{stage}.safetensors" for seed in (0, 1) for stage in ("classifier", "regressor")),
+    ]
+    assert (tmp_path / "scatter.png").read_bytes().startswith(b"\x89PNG")
+    assert "weights-0-classifier.safetensors exists" in fail(*run, "--save", "weights.safetensors", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"decision": 0.5, "recall": 0.9}, "leave out one of them"),
+        ({"decision": 1.0}, "the decision threshold is 1.0"),
+        ({"recall": 0.0}, "recall is 0.0"),
+        ({"eval_print_freq": 10}, "leave out --train-print-freq and --eval-print-freq"),
+        ({"above": 60.0}, "above is 60.0; it is an accuracy as a fraction"),
+        ({"above": 0.99}, "none of the 86 training cells of seed 0 are above 99 %"),
+        ({"save": Path("weights.pt")}, "give it that ending"),
+    ],
+)
+def test_two_stages_are_refused_before_they_train(folder, monkeypatch, options, message):
+    from nplib.two_stage_command import TwoStageOptions, run_two_stage
+
+    monkeypatch.chdir(folder)
+    with pytest.raises(UserError, match=re.escape(message)):
+        run_two_stage(TwoStageOptions(**{"data": "tiny.hdf5", "train_split": "86"} | options))
+
+
+def test_options_of_two_stages_are_refused_without_them(folder):
+    for option in (["--recall", 0.9], ["--second-stage", "accepted"], ["--above", 0.8], ["--decision", 0.3]):
+        refused = " ".join(fail("train", "--data", "tiny.hdf5", *option, code=2, cwd=folder).split())
+        assert f"Invalid value for {option[0]}: it is for --two-stage" in refused
 
 
 @pytest.mark.parametrize(

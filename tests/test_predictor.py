@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from nplib.cell import CONV1X1, CONV3X3, INPUT, MAXPOOL3X3, OUTPUT, Cell, pad_cells
 from nplib.errors import UserError
@@ -61,8 +62,8 @@ def test_stacked_gradients_equal_the_reference_beside_another_model(golden, refe
     cells = torch.arange(64).flip(0).repeat(2, 2, 1)  # by model and step
     cells[1, 1] = torch.arange(64)
     _, batch = make_batches(graphs, cells, torch.tensor(golden["target"]))
-    errors = stack.set_gradient(batch, None)
-    assert_close(errors[1].square().mean(), golden["loss"])
+    losses = stack.set_gradient(batch, None)
+    assert_close(losses[1].mean(), golden["loss"])
     for k, grads in enumerate(stack.convolution_grads):
         assert_close(grads[0, 1], golden[f"grad/gcn.{k}.weight1"])
         assert_close(grads[1, 1], golden[f"grad/gcn.{k}.weight2"])
@@ -70,17 +71,28 @@ def test_stacked_gradients_equal_the_reference_beside_another_model(golden, refe
     assert_close(stack.fc2_grad[1].T, golden["grad/fc2.weight"])
 
 
-def test_stacked_gradients_with_dropout_equal_autograd(space):
+@pytest.mark.parametrize(
+    ("config", "loss"),
+    [
+        (SMALL, "mse"),
+        (replace(SMALL, squashed=True), "mse"),
+        (replace(SMALL, label_mean=0.0, label_std=1.0), "cross_entropy"),
+    ],
+    ids=["plain", "squashed", "classifier"],
+)
+def test_stacked_gradients_with_dropout_equal_autograd(space, config, loss):
     rows = np.arange(40_000, 40_010)
     graphs = Graphs.from_arrays(space.num_vertices[rows], space.adjacency[rows], space.operations[rows])
-    predictor = Predictor.seeded(SMALL, 3)
+    predictor = Predictor.seeded(config, 3)
     stack = StackedPredictors([predictor])
     generator = torch.Generator().manual_seed(0)
     kept = [(torch.rand(1, 70, 12, generator=generator) > 0.3).float() for _ in range(2)]
     head_kept = (torch.rand(1, 10, 8, generator=generator) > 0.3).float()
     targets = torch.randn(1, 10, generator=generator)
+    if loss == "cross_entropy":
+        targets = (targets > 0).float()
     (batch,) = make_batches(graphs, torch.arange(10)[None, None], targets[0])
-    errors = stack.set_gradient(batch, Masks([k / 1.4 for k in kept], head_kept / 0.7))
+    losses = stack.set_gradient(batch, Masks([k / 1.4 for k in kept], head_kept / 0.7), loss)
 
     hidden = graphs.nodes
     for layer, mask in zip(predictor.gcn, kept, strict=True):
@@ -90,14 +102,33 @@ def test_stacked_gradients_with_dropout_equal_autograd(space):
         ]
         hidden = (both[0] / 2 + both[1] / 2) * mask.view(10, 7, 12) / 0.7
     head = predictor.fc1(hidden.sum(1) / graphs.num_vertices[:, None]) * head_kept[0] / 0.7
-    expected = ((predictor.fc2(head)[:, 0] - targets[0]) ** 2).mean()
+    outputs = predictor.squash(predictor.fc2(head)[:, 0])
+    named = {"mse": nn.functional.mse_loss, "cross_entropy": nn.functional.binary_cross_entropy_with_logits}
+    expected = named[loss](outputs, targets[0])
     expected.backward()
-    assert_close(errors.square().mean(), expected.detach().numpy())
+    assert_close(losses.mean(), expected.detach().numpy())
     for k, layer in enumerate(predictor.gcn):
         assert_close(stack.convolution_grads[k][0, 0], layer.weight1.grad.numpy())
         assert_close(stack.convolution_grads[k][1, 0], layer.weight2.grad.numpy())
     assert_close(stack.fc1_grad[0].T, predictor.fc1.weight.grad.numpy())
     assert_close(stack.fc2_grad[0].T, predictor.fc2.weight.grad.numpy())
+
+
+def test_squashed_predictions_lie_between_10_and_100_percent(space):
+    rows = np.arange(0, 400_000, 4_000)
+    graphs = Graphs.from_arrays(space.num_vertices[rows], space.adjacency[rows], space.operations[rows])
+    predictor = Predictor.seeded(replace(SMALL, squashed=True), 0).eval()
+    plain = Predictor(SMALL)
+    plain.load_state_dict(predictor.state_dict())
+    for scale in (1.0, 1e4, -1e4):
+        with torch.no_grad():
+            predictor.fc2.weight.copy_(scale * plain.fc2.weight)
+        predictions = predictor.predict(graphs)
+        assert predictions.min() >= 0.1 - 1e-6 and predictions.max() <= 1 + 1e-6
+        with torch.inference_mode():
+            np.testing.assert_allclose(predictor(graphs) * 0.023961 + 0.908192, predictions, atol=1e-5)
+        last = scale * (plain.predict(graphs) - 0.908192) / 0.023961
+        np.testing.assert_allclose(predictions, 0.1 + 0.9 / (1 + np.exp(-last)), atol=1e-5)
 
 
 def output_without_padding(predictor, cell):
@@ -184,6 +215,20 @@ def test_saved_predictors_come_back_by_name(tmp_path):
         save_predictor(path, predictor)
     save_predictor(path, predictor, overwrite=True)
     assert [entry.name for entry in tmp_path.iterdir()] == ["predictor.safetensors"]
+
+
+def test_a_file_from_before_outputs_could_be_squashed_is_read(tmp_path):
+    path = tmp_path / "old.safetensors"
+    predictor = Predictor.seeded(SMALL, 7)
+    settings = asdict(SMALL)
+    del settings["squashed"]
+    save_file(
+        {name: t.contiguous() for name, t in predictor.state_dict().items()}, path, {"config": json.dumps(settings)}
+    )
+    assert load_predictor(path).config == SMALL
+    squashed = Predictor(replace(SMALL, squashed=True))
+    save_predictor(path, squashed, overwrite=True)
+    assert load_predictor(path).config == squashed.config
 
 
 def test_files_that_are_no_predictor_are_refused(tmp_path):

@@ -2,10 +2,12 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from nplib.errors import UserError
 from nplib.metrics import mse_percent2
@@ -13,6 +15,7 @@ from nplib.predictor import Graphs, Predictor, PredictorConfig
 from nplib.training import TrainingConfig, TrainingFailed, _Dropout, choose_device, fit_predictor, fit_predictors
 
 SMALL = PredictorConfig(hidden=16, layers=2, head=8)
+LOGIT = replace(SMALL, label_mean=0.0, label_std=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,9 @@ def cells(space):
 
 def plain_training(graphs, accuracies, seed, config):
     """The training loop as one would write it, without dropout: autograd, and torch's own schedule."""
-    targets = torch.tensor((accuracies - 0.908192) / 0.023961, dtype=torch.float32)
+    scale = config.predictor
+    targets = torch.tensor((accuracies - scale.label_mean) / scale.label_std, dtype=torch.float32)
+    loss = {"mse": functional.mse_loss, "cross_entropy": functional.binary_cross_entropy_with_logits}[config.loss]
     predictor = Predictor.seeded(config.predictor, seed)
     optimizer = torch.optim.Adam(predictor.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
@@ -35,7 +40,7 @@ def plain_training(graphs, accuracies, seed, config):
         for start in range(0, len(graphs) - config.batch_size + 1, config.batch_size):
             batch = torch.tensor(shuffled[start : start + config.batch_size])
             optimizer.zero_grad()
-            torch.nn.functional.mse_loss(predictor(graphs[batch]), targets[batch]).backward()
+            loss(predictor(graphs[batch]), targets[batch]).backward()
             optimizer.step()
         schedule.step()
     return predictor
@@ -56,7 +61,7 @@ def test_the_same_seed_gives_the_same_numbers(cells):
     config = TrainingConfig(epochs=5, predictor=SMALL)
     first, second = (fit_predictors(graphs, accuracies, [0, 1], config) for _ in range(2))
     assert np.array_equal(first.predict(graphs), second.predict(graphs))
-    assert np.array_equal(first.training_mse_percent2, second.training_mse_percent2)
+    assert np.array_equal(first.training_loss, second.training_loss)
     assert not np.array_equal(*first.predict(graphs)), "seeds must differ"
 
 
@@ -66,7 +71,7 @@ def test_a_predictor_does_not_depend_on_its_companions(cells):
     alone = fit_predictor(graphs, accuracies, 3, config).predict(graphs)
     crowd = fit_predictors(graphs, accuracies, list(range(12)), config)  # more than one group
     np.testing.assert_allclose(crowd.predict(graphs)[3], alone, atol=1e-5)
-    assert crowd.training_mse_percent2.shape == (12, 10)
+    assert crowd.training_loss.shape == (12, 10)
 
 
 def test_each_seed_can_have_its_own_cells(cells):
@@ -77,6 +82,59 @@ def test_each_seed_can_have_its_own_cells(cells):
     for row, predictions in zip(sets, fit.predict(graphs), strict=True):
         alone = fit_predictor(graphs, accuracies, 5, config, training_cells=row).predict(graphs)
         np.testing.assert_allclose(predictions, alone, atol=1e-5)
+
+
+def test_seeds_can_have_different_numbers_of_cells(cells):
+    graphs, accuracies = cells
+    config = TrainingConfig(epochs=4, learning_rate=1e-3, predictor=SMALL)
+    sets = [np.arange(25), np.arange(20, 57), np.arange(24), np.arange(60), np.arange(30, 59)]
+    seeds = [5, 6, 5, 2, 9]
+    fit = fit_predictors(graphs, accuracies, seeds, config, training_cells=sets)
+    assert fit.seeds == (5, 6, 5, 2, 9)
+    assert fit.training_loss.shape == (5, 4)
+    predicted = fit.predict(graphs)
+    for m, (seed, row) in enumerate(zip(seeds, sets, strict=True)):
+        alone = fit_predictors(graphs, accuracies, [seed], config, training_cells=row)
+        np.testing.assert_allclose(predicted[m], alone.predict(graphs)[0], atol=1e-5)
+        np.testing.assert_allclose(fit.training_loss[m], alone.training_loss[0], rtol=1e-4)
+
+
+def test_rows_of_one_length_train_alike_as_matrix_and_as_list(cells):
+    graphs, accuracies = cells
+    config = TrainingConfig(epochs=3, predictor=SMALL)
+    matrix = np.random.default_rng(0).permuted(np.tile(np.arange(60), (7, 1)), axis=1)[:, :31]
+    fits = [
+        fit_predictors(graphs, accuracies, range(7), config, training_cells=rows) for rows in (matrix, list(matrix))
+    ]
+    assert np.array_equal(fits[0].predict(graphs), fits[1].predict(graphs))
+    assert np.array_equal(fits[0].training_loss, fits[1].training_loss)
+
+
+@pytest.mark.parametrize(
+    ("squashed", "loss"), [(True, "mse"), (False, "cross_entropy")], ids=["squashed", "classifier"]
+)
+def test_other_outputs_and_losses_equal_a_plain_training_loop(cells, squashed, loss):
+    graphs, accuracies = cells
+    predictor = PredictorConfig(hidden=16, dropout=0, squashed=squashed)
+    labels = accuracies
+    if loss == "cross_entropy":
+        predictor, labels = replace(predictor, label_mean=0.0, label_std=1.0), (accuracies > 0.91).astype(float)
+    config = TrainingConfig(epochs=8, learning_rate=1e-2, batch_size=7, predictor=predictor, loss=loss)
+    fit = fit_predictors(graphs, labels, [4, 9], config)
+    for seed, predictions in zip(fit.seeds, fit.predict(graphs), strict=True):
+        expected = plain_training(graphs, labels, seed, config).predict(graphs)
+        np.testing.assert_allclose(predictions, expected, atol=1e-3 * np.ptp(expected))
+    assert (fit.training_loss[:, -1] < fit.training_loss[:, 0] / 2).all(), "the loop must have learned something"
+
+
+def test_the_training_loss_of_a_classifier_is_its_cross_entropy(cells):
+    graphs, accuracies = cells
+    labels = (accuracies > 0.91).astype(float)
+    still = TrainingConfig(1, 0.0, batch_size=60, predictor=replace(LOGIT, dropout=0.0), loss="cross_entropy")
+    fit = fit_predictors(graphs, labels, [3], still)
+    (probabilities,) = 1 / (1 + np.exp(-fit.predict(graphs)))
+    entropy = -np.log(np.where(labels == 1, probabilities, 1 - probabilities)).mean()
+    assert fit.training_loss[0, 0] == pytest.approx(entropy, rel=1e-5)
 
 
 def test_accuracies_that_are_not_trained_on_need_not_be_known(cells):
@@ -112,7 +170,7 @@ def test_the_callback_sees_the_fit_grow(cells):
         [0, 1],
         TrainingConfig(epochs=7, predictor=SMALL),
         after_epochs=3,
-        callback=lambda epochs, fit: seen.append((epochs, fit.training_mse_percent2.shape, fit.predict(graphs).shape)),
+        callback=lambda epochs, fit: seen.append((epochs, fit.training_loss.shape, fit.predict(graphs).shape)),
     )
     assert seen == [(3, (2, 3), (2, 60)), (6, (2, 6), (2, 60)), (7, (2, 7), (2, 60))]
 
@@ -145,10 +203,20 @@ def test_a_diverging_training_is_stopped(cells):
         ({"seeds": [-1]}, "seeds are"),
         ({"seeds": [0], "training_cells": np.arange(50, 70)}, "there are 60 cells"),
         ({"seeds": [0], "training_cells": np.zeros((2, 20), dtype=int)}, "for 1 seeds"),
+        ({"seeds": [0, 1], "training_cells": [np.arange(20), np.arange(12), np.arange(30)]}, "3 rows .* for 2 seeds"),
+        ({"seeds": [0, 1], "training_cells": [np.arange(20), np.arange(8)]}, "8 cells to train on"),
+        ({"seeds": [0, 1], "training_cells": [np.arange(20), np.arange(61)]}, "there are 60 cells"),
+        (
+            {"seeds": [0], "config": TrainingConfig(predictor=LOGIT, loss="cross_entropy")},
+            "labels 0 and 1, and that of cell 0 is",
+        ),
         ({"seeds": [0], "accuracies": np.zeros(3)}, "give one for each"),
         ({"seeds": [0], "device": "abacus"}, "device 'abacus' cannot be used"),
     ],
-    ids=["no seed", "negative seed", "cells out of range", "rows", "accuracies", "device"],
+    ids=[
+        *("no seed", "negative seed", "cells out of range", "rows", "ragged rows", "short row", "long row"),
+        *("no labels of classes", "accuracies", "device"),
+    ],
 )
 def test_bad_arguments_are_refused(cells, options, message):
     graphs, accuracies = cells
@@ -156,9 +224,13 @@ def test_bad_arguments_are_refused(cells, options, message):
         fit_predictors(graphs, **({"accuracies": accuracies} | options))
 
 
-@pytest.mark.parametrize("change", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": math.nan}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": math.nan}, {"loss": "hinge"}, {"loss": "cross_entropy"}],
+    ids=str,
+)
 def test_impossible_configurations_are_refused(change):
-    with pytest.raises(UserError, match=next(iter(change))):
+    with pytest.raises(UserError, match=change.get("loss", next(iter(change)))):
         TrainingConfig(**change)
 
 

@@ -1,0 +1,239 @@
+"""How good a classifier is that accepts or rejects cells: figures at the true base rate, curves, and who survives."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nplib.errors import UserError
+
+
+class NothingToJudge(UserError):
+    """A figure is asked for that these cells do not have: none passes, or none is accepted."""
+
+
+def passing(labels: np.ndarray, above: float = 0.91) -> np.ndarray:
+    """Whether an accuracy lies above a threshold, of the shape of the labels; unknown ones (NaN) do not.
+
+    Both are fractions and are compared in single precision, as accuracies are stored and as the splits compare them.
+
+    Examples
+    --------
+    >>> passing(np.float32([0.91, 0.92, np.nan])).tolist()
+    [False, True, False]
+    """
+    return np.asarray(labels).astype(np.float32) > np.float32(above)
+
+
+def classification_figures(passes: np.ndarray, accepted: np.ndarray) -> dict[str, float]:
+    """Counts and shares of right and wrong decisions.
+
+    Parameters
+    ----------
+    passes, accepted : array, shape (N,), bool
+        What is true of each cell, and what was decided.
+
+    Returns
+    -------
+    dict of str to float
+        ``base_rate`` (share that passes), ``accuracy`` (share decided rightly), ``precision`` (share of the accepted
+        that passes), ``recall`` (share of the passing that is accepted), and the counts ``true_positives``,
+        ``false_positives``, ``false_negatives`` and ``true_negatives``.
+
+    Raises
+    ------
+    NothingToJudge
+        If no cell passes, or none is accepted: there is no recall then, or no precision.
+
+    Examples
+    --------
+    >>> figures = classification_figures([True, True, False, False], [True, False, True, False])
+    >>> figures["precision"], figures["recall"], figures["false_negatives"]
+    (0.5, 0.5, 1)
+    """
+    passes, accepted = _both(passes, accepted)
+    if not accepted.any():
+        raise NothingToJudge(f"none of {len(accepted):,} cells is accepted; lower the decision threshold")
+    right = passes & accepted
+    counts = {
+        "true_positives": int(right.sum()),
+        "false_positives": int((accepted & ~passes).sum()),
+        "false_negatives": int((passes & ~accepted).sum()),
+        "true_negatives": int((~passes & ~accepted).sum()),
+    }
+    return {
+        "base_rate": float(passes.mean()),
+        "accuracy": float((passes == accepted).mean()),
+        "precision": float(right.sum() / accepted.sum()),
+        "recall": float(right.sum() / passes.sum()),
+        **counts,
+    }
+
+
+def precision_recall_curve(passes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision and recall at every threshold, from the highest.
+
+    Parameters
+    ----------
+    passes : array, shape (N,), bool
+    scores : array, shape (N,)
+        Probabilities, logits, or predicted accuracies: cells at or above a threshold are accepted.
+
+    Returns
+    -------
+    precision, recall, thresholds : array, shape (T,)
+        T different scores. Recall rises from the first to the last, where it is 1.
+
+    Raises
+    ------
+    NothingToJudge
+        If no cell passes.
+
+    Examples
+    --------
+    >>> precision, recall, _ = precision_recall_curve([True, False, True], [0.9, 0.8, 0.7])
+    >>> precision.round(2).tolist(), recall.tolist()
+    ([1.0, 0.5, 0.67], [0.5, 0.5, 1.0])
+    """
+    passes, scores = _both(passes, scores, float)
+    order = np.argsort(-scores)
+    ordered = scores[order]
+    # Of equal scores the last tells how many are accepted.
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    right = np.cumsum(passes[order])[ends]
+    return right / (ends + 1), right / right[-1], ordered[ends]
+
+
+def average_precision(passes: np.ndarray, scores: np.ndarray) -> float:
+    """Area below the precision-recall curve, as steps; that of scores without knowledge is the base rate.
+
+    Raises
+    ------
+    NothingToJudge
+        If no cell passes.
+
+    Examples
+    --------
+    >>> round(average_precision([True, False, True], [0.9, 0.8, 0.7]), 4)
+    0.8333
+    """
+    precision, recall, _ = precision_recall_curve(passes, scores)
+    return float((precision * np.diff(recall, prepend=0)).sum())
+
+
+def calibration_curve(
+    passes: np.ndarray, probabilities: np.ndarray, bins: int = 10
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What probabilities promise and what comes true, in bins of equal width; empty bins are left out.
+
+    Parameters
+    ----------
+    passes : array, shape (N,), bool
+    probabilities : array, shape (N,)
+        From 0 to 1.
+    bins : int
+
+    Returns
+    -------
+    promised, seen, counts : array, shape (up to bins,)
+        Of each bin, lowest first: the mean probability, the share that passes, and the number of cells.
+
+    Examples
+    --------
+    >>> promised, seen, counts = calibration_curve([True, False, True], [0.9, 0.02, 0.94])
+    >>> promised.round(2).tolist(), seen.tolist(), counts.tolist()
+    ([0.02, 0.92], [0.0, 1.0], [1, 2])
+    """
+    passes, probabilities = _both(passes, probabilities, float, passing_needed=False)
+    if bins < 1:
+        raise UserError(f"bins is {bins}; it must be 1 or more")
+    if probabilities.min() < 0 or probabilities.max() > 1:
+        raise UserError(f"probabilities run from {probabilities.min():g} to {probabilities.max():g}, not within 0 to 1")
+    bin_of = np.minimum((probabilities * bins).astype(int), bins - 1)
+    counts = np.bincount(bin_of, minlength=bins)
+    held = np.flatnonzero(counts)
+    sums = [np.bincount(bin_of, weights, minlength=bins)[held] for weights in (probabilities, passes)]
+    return sums[0] / counts[held], sums[1] / counts[held], counts[held]
+
+
+def survivors(true: np.ndarray, accepted: np.ndarray, k: int) -> int:
+    """How many of the k truly best cells are accepted; of equal ones, those that come first are the better.
+
+    Parameters
+    ----------
+    true : array, shape (N,)
+        Accuracies.
+    accepted : array, shape (N,), bool
+    k : int
+        From 1 to N.
+
+    Examples
+    --------
+    >>> survivors([0.90, 0.94, 0.93, 0.91], [True, False, True, True], k=2)
+    1
+    """
+    accepted, true = _both(accepted, true, float, passing_needed=False)
+    if not 1 <= k <= len(true):
+        raise UserError(f"the best {k} of {len(true):,} cells are asked for; choose from 1 to that")
+    return int(accepted[np.argsort(-true, kind="stable")[:k]].sum())
+
+
+def choose_decision(probabilities: np.ndarray, passes: np.ndarray, recall: float) -> float:
+    """The largest threshold that still accepts the wanted share of the passing cells.
+
+    A cell that is rejected is lost for good, so the wanted recall comes first, and rejecting much second. Choose it on
+    cells that the classifier was not trained on (:func:`nplib.two_stage.held_out_probabilities`).
+
+    Parameters
+    ----------
+    probabilities : array, shape (..., n)
+        That each cell passes; several rows count together.
+    passes : array, shape (n,) or as the probabilities, bool
+    recall : float
+        Share of the passing cells to accept, above 0 and at most 1.
+
+    Returns
+    -------
+    float
+        One of the probabilities: cells at or above it are accepted.
+
+    Raises
+    ------
+    NothingToJudge
+        If no cell passes.
+
+    Examples
+    --------
+    >>> choose_decision(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, False, True]), recall=0.6)
+    0.8
+    """
+    check_recall(recall)
+    probabilities, passes = np.asarray(probabilities), np.asarray(passes, dtype=bool)
+    passes, probabilities = _both(np.broadcast_to(passes, probabilities.shape).ravel(), probabilities.ravel(), float)
+    best_first = np.sort(probabilities[passes])[::-1]
+    # 0.7 * 10 is a little more than 7.
+    return float(best_first[math.ceil(recall * len(best_first) - 1e-9) - 1])
+
+
+def check_recall(recall: float) -> None:
+    """Refuse a wanted recall that no threshold can have; UserError."""
+    if not 0 < recall <= 1:
+        raise UserError(f"recall is {recall}; it must be above 0 and at most 1, such as 0.95")
+
+
+def _both(
+    passes: np.ndarray, others: np.ndarray, kind: type = bool, passing_needed: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decisions, and what else is known of the same cells, once they can be compared."""
+    passes, others = np.asarray(passes), np.asarray(others)
+    for values in (passes, others) if kind is bool else (passes,):
+        if values.dtype != bool:
+            raise UserError(f"decisions are of type {values.dtype}; they must be true or false")
+    if passes.ndim != 1 or passes.shape != others.shape:
+        raise UserError(f"shapes {passes.shape} and {others.shape}; both must be (N,), one value for each cell")
+    if kind is float and not np.isfinite(others).all():
+        raise UserError(f"{int((~np.isfinite(others)).sum()):,} of {len(others):,} values are no finite numbers")
+    if passing_needed and not passes.any():
+        raise NothingToJudge(f"none of {len(passes):,} cells passes; judge on more cells, or lower the threshold")
+    return passes, others
