@@ -74,6 +74,10 @@ class Fit:
         """Predicted accuracies (fractions), or logits, of every predictor, shape (M, N), float64."""
         return np.stack([predictor.predict(graphs, batch_size) for predictor in self.predictors])
 
+    def first(self, count: int) -> Fit:
+        """The predictors of the first so many seeds."""
+        return Fit(self.predictors[:count], self.seeds[:count], self.training_loss[:count])
+
 
 def choose_device(name: str = "auto") -> torch.device:
     """The device of a name; ``auto`` takes CUDA, else Apple's MPS, else the CPU.

@@ -68,6 +68,11 @@ class TwoStagePrediction:
         """Some of the cells, by position or mask."""
         return replace(self, logits=self.logits[:, cells], regressed=self.regressed[:, cells])
 
+    def first(self, count: int) -> TwoStagePrediction:
+        """Of the first so many seeds."""
+        fields = {name: getattr(self, name)[:count] for name in ("logits", "regressed", "rejected_accuracy")}
+        return replace(self, **fields)
+
     def figures(self, true: np.ndarray, above: float = 0.91) -> dict[str, list[float]]:
         """Figures of both stages by name, a value a seed.
 

@@ -119,6 +119,8 @@ def test_another_threshold_and_fewer_cells_change_nothing_else(cells, fit):
     assert np.array_equal(fit.accepted(graphs, 0.9), said.at(0.9).accepted)
     some = np.array([5, 90, 17])
     assert np.array_equal(said.on(some).accuracies, said.accuracies[:, some])
+    assert np.array_equal(said.first(1).scores, said.scores[:1])
+    assert np.array_equal(fit.classifier.first(1).predict(graphs), fit.classifier.predict(graphs)[:1])
 
 
 def test_figures_are_those_of_each_seed(cells, fit):
