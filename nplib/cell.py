@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -198,23 +198,8 @@ class Cell:
         """
         cell = self.pruned()
         # Plain ints: NumPy 2 prints its own scalars as "np.int8(1)", and every hash would silently be another.
-        out_degrees = [int(degree) for degree in cell.matrix.sum(axis=1)]
-        in_degrees = [int(degree) for degree in cell.matrix.sum(axis=0)]
-        codes = [OPERATION_CODES[operation] for operation in cell.operations]
-        vertices = range(cell.num_vertices)
-        hashes = [_md5(str((out_degrees[v], in_degrees[v], codes[v]))) for v in vertices]
-        for _ in vertices:
-            hashes = [
-                _md5(
-                    "".join(sorted(hashes[u] for u in vertices if cell.matrix[u, v]))
-                    + "|"
-                    + "".join(sorted(hashes[w] for w in vertices if cell.matrix[v, w]))
-                    + "|"
-                    + hashes[v]
-                )
-                for v in vertices
-            ]
-        return _md5(str(sorted(hashes)))
+        rows = tuple(map(tuple, cell.matrix.astype(int).tolist()))
+        return graph_hash(rows, tuple(OPERATION_CODES[operation] for operation in cell.operations))
 
     @cached_property
     def trainable_parameters(self) -> int:
@@ -226,6 +211,32 @@ class Cell:
         matrix_cost, operation_costs = parameter_costs(cell.matrix)
         codes = cell.codes[1:-1]
         return matrix_cost + sum(int(operation_costs[v, code]) for v, code in enumerate(codes, start=1))
+
+
+@lru_cache(maxsize=2**16)
+def graph_hash(rows: tuple[tuple[int, ...], ...], labels: tuple[int, ...]) -> str:
+    """Module hash of a pruned graph with any labels; :attr:`Cell.module_hash` tells how it is made.
+
+    Parameters
+    ----------
+    rows : tuple of V tuples of V int
+        Adjacency matrix.
+    labels : tuple of V int
+        Codes of the operations; -1 for the input, -2 for the output.
+    """
+    vertices = range(len(rows))
+    targets = [[v for v in vertices if row[v]] for row in rows]
+    sources = [[u for u in vertices if rows[u][v]] for v in vertices]
+    hashes = [_md5(str((len(targets[v]), len(sources[v]), labels[v]))) for v in vertices]
+    for _ in vertices:
+        hashes = [
+            _md5(
+                f"{''.join(sorted([hashes[u] for u in sources[v]]))}|"
+                f"{''.join(sorted([hashes[w] for w in targets[v]]))}|{hashes[v]}"
+            )
+            for v in vertices
+        ]
+    return _md5(str(sorted(hashes)))
 
 
 def _md5(text: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +60,19 @@ def replacing(target: str | os.PathLike, overwrite: bool = False) -> Iterator[Pa
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_json(target: str | os.PathLike, value: object, overwrite: bool = False) -> None:
+    """Write what JSON can hold, whole or not at all; to the standard output if the target is ``-``.
+
+    Raises what :func:`check_target` raises.
+    """
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    if os.fspath(target) == "-":
+        sys.stdout.write(text)
+        return
+    with replacing(target, overwrite) as partial:
+        partial.write_text(text, encoding="utf8")
 
 
 def sha256_of(path: str | os.PathLike) -> str:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import nplib
-from nplib.files import replacing, sha256_of
+from nplib.files import sha256_of, write_json
 from nplib.notebook import Notebook
 
 # Whose change can change a figure, beside Python itself.
@@ -49,8 +49,7 @@ class Stamp:
             return None
 
     def write(self, path: Path) -> None:
-        with replacing(path, overwrite=True) as beside:
-            beside.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf8")
+        write_json(path, asdict(self), overwrite=True)
 
     def difference(self, inputs: Mapping[str, object], executed: Path, results: Path) -> str:
         """What changed since, in words; empty if a run would give the same again."""

@@ -6,15 +6,13 @@ operations there are only when it is hashed, and may be changed after.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from functools import lru_cache
 from html import escape
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nplib.cell import INPUT, OUTPUT, Cell, InvalidCell
+from nplib.cell import INPUT, OUTPUT, Cell, InvalidCell, graph_hash
 from nplib.cell_picture import lay_out
 
 INPUT_LABEL = -1
@@ -168,36 +166,6 @@ class CellDrawing:
                 f'fill="white" stroke="black"/><text x="{x:.1f}" y="{y + 4:.1f}">{escape(label)}</text>'
             )
         return "".join(parts) + "</svg>"
-
-
-@lru_cache(maxsize=2**16)
-def graph_hash(rows: tuple[tuple[int, ...], ...], labels: tuple[int, ...]) -> str:
-    """Module hash of a pruned graph with any labels; :attr:`nplib.cell.Cell.module_hash` tells how it is made.
-
-    Parameters
-    ----------
-    rows : tuple of V tuples of V int
-        Adjacency matrix.
-    labels : tuple of V int
-        Codes of the operations; -1 for the input, -2 for the output.
-    """
-    vertices = range(len(rows))
-    targets = [[v for v in vertices if row[v]] for row in rows]
-    sources = [[u for u in vertices if rows[u][v]] for v in vertices]
-    hashes = [_md5(str((len(targets[v]), len(sources[v]), labels[v]))) for v in vertices]
-    for _ in vertices:
-        hashes = [
-            _md5(
-                f"{''.join(sorted([hashes[u] for u in sources[v]]))}|"
-                f"{''.join(sorted([hashes[w] for w in targets[v]]))}|{hashes[v]}"
-            )
-            for v in vertices
-        ]
-    return _md5(str(sorted(hashes)))
-
-
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _checked_matrix(matrix: ArrayLike) -> np.ndarray:

@@ -14,7 +14,7 @@ from IPython.display import Markdown
 
 from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
-from nplib.files import replacing
+from nplib.files import write_json
 
 
 class ResultsMissing(UserError):
@@ -104,8 +104,7 @@ def save_results(folder: str | os.PathLike, name: str, benchmark: Benchmark, res
     path = results_path(folder)
     path.mkdir(parents=True, exist_ok=True)
     about = {"source": benchmark.source, "labels": benchmark.labels}
-    with replacing(path / f"{name}.json", overwrite=True) as partial:
-        partial.write_text(json.dumps(about | dict(results), indent=1))
+    write_json(path / f"{name}.json", about | dict(results), overwrite=True)
 
 
 def load_results(folder: str | os.PathLike, name: str, source: str | None = None) -> dict[str, object]:

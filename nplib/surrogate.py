@@ -322,7 +322,7 @@ def load_surrogate(seed: int = 0) -> Benchmark:
     model = _shipped()
     identity = _identity(model, seed)
     try:
-        path = cache_folder() / f"surrogate-{identity[:16]}.hdf5"
+        path = cache_folder() / f"surrogate-{seed}.hdf5"  # a name a seed: older versions do not pile up
     except OSError as error:
         logger.warning("the surrogate cannot be kept: %s; set NPLIB_CACHE to a folder you may write to", error)
         return make_surrogate(seed, model)
@@ -331,10 +331,9 @@ def load_surrogate(seed: int = 0) -> Benchmark:
             benchmark = Benchmark.open(path)
             if benchmark.sha256 == identity:
                 return benchmark
-            found = f"it is of {benchmark.source!r} with SHA-256 {benchmark.sha256}"
+            logger.info("%s is of another version; the surrogate is made anew", path)
         except UserError as error:
-            found = str(error)
-        logger.warning("%s cannot be used (%s); the surrogate is made anew", path, found)
+            logger.warning("%s cannot be used (%s); the surrogate is made anew", path, error)
     benchmark = make_surrogate(seed, model)
     try:
         benchmark.save(path, overwrite=True)

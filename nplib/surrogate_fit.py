@@ -9,7 +9,6 @@ are like all others, and what the trees say of them is held out.
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from scipy.stats import norm, rankdata
 
 from nplib.benchmark import BUDGETS, RUNS, Benchmark
 from nplib.errors import UserError
-from nplib.files import check_target, replacing, sha256_of
+from nplib.files import check_target, replacing, sha256_of, write_json
 from nplib.parallel import map_on_cores
 from nplib.published import (
     ALWAYS_FAILED,
@@ -135,8 +134,7 @@ def fit_surrogate(
     with replacing(Path(folder) / TABLES, overwrite) as partial, open(partial, "wb") as file:
         np.savez_compressed(file, **stored)
     description["sha256"] = sha256_of(Path(folder) / TABLES)
-    with replacing(Path(folder) / DESCRIPTION, overwrite) as partial:
-        partial.write_text(json.dumps(description, indent=1) + "\n", encoding="utf8")
+    write_json(Path(folder) / DESCRIPTION, description, overwrite)
     return description
 
 

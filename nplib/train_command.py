@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from nplib import sources
 from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
 from nplib.experiment import run_experiment
-from nplib.files import check_target, replacing
+from nplib.files import check_target, replacing, write_json
 from nplib.metrics import kendall_tau, mse_percent2, summarize
 from nplib.predictor import Graphs, Predictor, PredictorConfig, save_predictor
 from nplib.splits import load_splits, pick_split, split_indices
@@ -233,10 +232,6 @@ def write_figures(options: TrainOptions, benchmark: Benchmark, device: str, figu
         "device": device,
         **figures,
     }
-    text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-    if options.to_stdout:
-        sys.stdout.write(text)
-        return
-    with replacing(options.json_file, options.overwrite) as partial:
-        partial.write_text(text, encoding="utf8")
-    options.say(f"figures: {options.json_file}")
+    write_json(options.json_file, report, options.overwrite)
+    if not options.to_stdout:
+        options.say(f"figures: {options.json_file}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from tqdm import tqdm
 from nplib import sources
 from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
-from nplib.files import check_target, replacing
+from nplib.files import check_target, write_json
 from nplib.metrics import summarize
 from nplib.model_choice import Choice, choose_config, config_grid, setting_name
 from nplib.predictor import Graphs, PredictorConfig
@@ -240,10 +239,6 @@ def _report(
 
 
 def _write(report: dict[str, object], options: ValidateOptions, say: Callable[[str], None]) -> None:
-    text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-    if options.to_stdout:
-        sys.stdout.write(text)
-        return
-    with replacing(options.json_file, options.overwrite) as partial:
-        partial.write_text(text, encoding="utf8")
-    say(f"figures: {options.json_file}")
+    write_json(options.json_file, report, options.overwrite)
+    if not options.to_stdout:
+        say(f"figures: {options.json_file}")

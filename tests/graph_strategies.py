@@ -1,9 +1,21 @@
-"""Random cells for property tests."""
+"""Cells for tests: random ones for property tests, and the official example."""
 
 import numpy as np
 from hypothesis import strategies as st
 
-from nplib.cell import INPUT, INTERIOR_OPERATIONS, OUTPUT, Cell
+from nplib.cell import CONV1X1, CONV3X3, INPUT, INTERIOR_OPERATIONS, MAXPOOL3X3, OUTPUT, Cell
+
+# The example of the official repository: an Inception-like cell, its 5x5 convolution made of two of 3x3.
+INCEPTION_MATRIX = [
+    [0, 1, 1, 1, 0, 1, 0],
+    [0, 0, 0, 0, 0, 0, 1],
+    [0, 0, 0, 0, 0, 0, 1],
+    [0, 0, 0, 0, 1, 0, 0],
+    [0, 0, 0, 0, 0, 0, 1],
+    [0, 0, 0, 0, 0, 0, 1],
+    [0, 0, 0, 0, 0, 0, 0],
+]
+INCEPTION_OPS = [INPUT, CONV1X1, CONV3X3, CONV3X3, CONV3X3, MAXPOOL3X3, OUTPUT]
 
 
 @st.composite

@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from graph_strategies import INCEPTION_MATRIX, INCEPTION_OPS
 
 from nplib import api
 from nplib.benchmark import Benchmark, UnknownCell
@@ -20,17 +21,6 @@ from nplib.records import read_records
 
 INPUT, OUTPUT = "input", "output"
 CONV3X3, CONV1X1, MAXPOOL3X3 = OPS = ["conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"]
-# The example of the official repository: an Inception-like cell, its 5x5 convolution made of two of 3x3.
-INCEPTION_MATRIX = [
-    [0, 1, 1, 1, 0, 1, 0],
-    [0, 0, 0, 0, 0, 0, 1],
-    [0, 0, 0, 0, 0, 0, 1],
-    [0, 0, 0, 0, 1, 0, 0],
-    [0, 0, 0, 0, 0, 0, 1],
-    [0, 0, 0, 0, 0, 0, 1],
-    [0, 0, 0, 0, 0, 0, 0],
-]
-INCEPTION_OPS = [INPUT, CONV1X1, CONV3X3, CONV3X3, CONV3X3, MAXPOOL3X3, OUTPUT]
 FIGURES = [
     f"{prefix}_{metric}"
     for prefix in ("halfway", "final")

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from graph_strategies import cells, relabelled_cells
+from graph_strategies import INCEPTION_MATRIX, INCEPTION_OPS, cells, relabelled_cells
 from hypothesis import given
 
 from nplib.cell import INPUT, INTERIOR_OPERATIONS, OUTPUT, Cell, InvalidCell
@@ -15,16 +15,6 @@ from nplib.model_spec import ModelSpec
 
 OPS = list(INTERIOR_OPERATIONS)
 CONV3X3, CONV1X1, MAXPOOL3X3 = OPS
-INCEPTION_MATRIX = [
-    [0, 1, 1, 1, 0, 1, 0],
-    [0, 0, 0, 0, 0, 0, 1],
-    [0, 0, 0, 0, 0, 0, 1],
-    [0, 0, 0, 0, 1, 0, 0],
-    [0, 0, 0, 0, 0, 0, 1],
-    [0, 0, 0, 0, 0, 0, 1],
-    [0, 0, 0, 0, 0, 0, 0],
-]
-INCEPTION_OPS = [INPUT, CONV1X1, CONV3X3, CONV3X3, CONV3X3, MAXPOOL3X3, OUTPUT]
 
 
 def chain(*interior: str) -> ModelSpec:

@@ -1,13 +1,14 @@
 """Pictures of noise show what they are given, and say when that is no measurement."""
 
-import inspect
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.text import Text
+from plot_promises import (
+    every_function_is_tried,
+    is_closed_and_marked_on_the_surrogate_alone,
+    real_data_and_no_window,  # noqa: F401 - a fixture for all tests here
+)
 
-from nplib import plots, plots_noise
+from nplib import plots_noise
 
 SHARES = np.array([0.7, 0.3])
 LINES = {"run": SHARES, "perfect": SHARES + 0.1}
@@ -30,27 +31,13 @@ DRAWN = {
 }
 
 
-@pytest.fixture(autouse=True)
-def real_data_and_no_window():
-    plt.switch_backend("agg")
-    with plots.showing("sample"):
-        yield
-
-
 def test_every_function_is_tried_here():
-    functions = inspect.getmembers(plots_noise, inspect.isfunction)
-    public = {name for name, function in functions if function.__module__ == plots_noise.__name__ and name[0] != "_"}
-    assert public == set(DRAWN)
+    assert every_function_is_tried(plots_noise, DRAWN)
 
 
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
 def test_figures_are_closed_and_say_when_they_are_of_the_surrogate(draw):
-    before = plt.get_fignums()
-    for source, marked in (("surrogate", True), ("full", False)):
-        with plots.showing(source):
-            texts = [text.get_text() for text in draw().findobj(Text)]
-        assert (plots.SURROGATE_MARK in texts) == marked
-    assert plt.get_fignums() == before
+    assert is_closed_and_marked_on_the_surrogate_alone(draw)
 
 
 def test_parts_of_an_error_stand_side_by_side_and_add_up():

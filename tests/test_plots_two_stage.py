@@ -1,13 +1,14 @@
 """Pictures of decisions show what they are given, and say when that is no measurement."""
 
-import inspect
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.text import Text
+from plot_promises import (
+    every_function_is_tried,
+    is_closed_and_marked_on_the_surrogate_alone,
+    real_data_and_no_window,  # noqa: F401 - a fixture for all tests here
+)
 
-from nplib import plots, plots_two_stage
+from nplib import plots_two_stage
 from nplib.classification import precision_recall_curve
 
 TRUE = np.array([0.85, 0.90, 0.92, 0.93, 0.94, 0.10])
@@ -25,26 +26,13 @@ DRAWN = {
 }
 
 
-@pytest.fixture(autouse=True)
-def real_data_and_no_window():
-    plt.switch_backend("agg")
-    with plots.showing("sample"):
-        yield
-
-
 def test_every_function_is_tried_here():
-    functions = inspect.getmembers(plots_two_stage, inspect.isfunction)
-    assert {name for name, function in functions if function.__module__ == plots_two_stage.__name__} == set(DRAWN)
+    assert every_function_is_tried(plots_two_stage, DRAWN)
 
 
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
 def test_figures_are_closed_and_say_when_they_are_of_the_surrogate(draw):
-    before = plt.get_fignums()
-    for source, marked in (("surrogate", True), ("full", False)):
-        with plots.showing(source):
-            texts = [text.get_text() for text in draw().findobj(Text)]
-        assert (plots.SURROGATE_MARK in texts) == marked
-    assert plt.get_fignums() == before
+    assert is_closed_and_marked_on_the_surrogate_alone(draw)
 
 
 def test_every_cell_is_in_one_of_the_histograms():

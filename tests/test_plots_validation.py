@@ -1,13 +1,14 @@
 """Pictures of estimates show what they are given, and say when that is no measurement."""
 
-import inspect
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.text import Text
+from plot_promises import (
+    every_function_is_tried,
+    is_closed_and_marked_on_the_surrogate_alone,
+    real_data_and_no_window,  # noqa: F401 - a fixture for all tests here
+)
 
-from nplib import plots, plots_validation
+from nplib import plots_validation
 
 TRUTH, ESTIMATES, ERRORS = np.array([1.0, 2.0, 3.0]), np.array([1.1, 2.5, 2.0]), np.array([0.1, 0.2, 0.6])
 DRAWN = {
@@ -19,26 +20,13 @@ DRAWN = {
 }
 
 
-@pytest.fixture(autouse=True)
-def real_data_and_no_window():
-    plt.switch_backend("agg")
-    with plots.showing("sample"):
-        yield
-
-
 def test_every_function_is_tried_here():
-    functions = inspect.getmembers(plots_validation, inspect.isfunction)
-    assert {name for name, function in functions if function.__module__ == plots_validation.__name__} == set(DRAWN)
+    assert every_function_is_tried(plots_validation, DRAWN)
 
 
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
 def test_figures_are_closed_and_say_when_they_are_of_the_surrogate(draw):
-    before = plt.get_fignums()
-    for source, marked in (("surrogate", True), ("full", False)):
-        with plots.showing(source):
-            texts = [text.get_text() for text in draw().findobj(Text)]
-        assert (plots.SURROGATE_MARK in texts) == marked
-    assert plt.get_fignums() == before
+    assert is_closed_and_marked_on_the_surrogate_alone(draw)
 
 
 def test_estimates_whose_interval_misses_the_truth_stand_out():
