@@ -22,6 +22,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 
 from nplib.benchmark import BUDGETS, METRICS, RUNS, Benchmark
 from nplib.errors import UserError
@@ -167,11 +168,6 @@ class Draws:
     failed: dict[int, np.ndarray]
 
 
-def expit(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)), for arrays of any shape."""
-    return 1 / (1 + np.exp(-x))
-
-
 def effect_sd(expected: np.ndarray, scatter: dict, budget: int) -> np.ndarray:
     """Sd of a cell's effect: what trees leave unexplained, less what noise of runs adds to their labels."""
     residual = np.interp(expected, *scatter["residual_sd"][str(budget)])
@@ -199,8 +195,8 @@ def draw_latent(expected: dict[int, np.ndarray], failing: np.ndarray, scatter: d
     """
     count = len(failing)
     effects = rng.standard_normal((count, len(BUDGETS))) @ np.array(scatter["effect_root"]).T
-    # A noisy cell is noisy at every budget. The mean square is about 1, so that sds stay sds; no real cell is known
-    # whose runs scatter more than twice as far as those of others as good.
+    # A noisy cell is noisy at every budget. The mean square is about 1, so that sds stay sds. Without a bound the
+    # noisiest of so many cells would have runs that are better than any of NASBench-101.
     spread = scatter["noise_spread"]
     loudness = np.minimum(np.exp(spread * rng.standard_normal(count) - spread**2), 2.0)
     chances = scatter["failures"]

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.optimize import brentq
+from scipy.special import expit
 from scipy.stats import norm, rankdata
 
 from nplib.benchmark import BUDGETS, RUNS, Benchmark
@@ -39,7 +40,6 @@ from nplib.surrogate import (
     cells_digest,
     draw_latent,
     effect_sd,
-    expit,
 )
 from nplib.surrogate_report import measure_held_out, measure_sample
 
