@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from nplib.predictor import SQUASHED_TO, Graphs, Predictor, PredictorConfig
 
+# Of the ranking loss, in units of the predictor's output. GATES (Ning et al., ECCV 2020) has the same.
+RANKING_MARGIN = 0.1
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -127,12 +130,13 @@ class StackedPredictors:
         masks : Masks, optional
             Dropout of this step; without it nothing is dropped.
         loss : str
-            ``"mse"``, or ``"cross_entropy"`` between outputs that are logits and targets of 0 and 1.
+            ``"mse"``; ``"cross_entropy"`` between outputs that are logits and targets of 0 and 1; or ``"ranking"``: of
+            every pair, what the output of the better cell lacks to be :data:`RANKING_MARGIN` above the other's.
 
         Returns
         -------
         Tensor, shape (M, B)
-            Loss of every cell.
+            Loss of every cell; of pairs, the mean of those that it is in.
         """
         models, size, _ = batch.targets.shape
         vertices = batch.propagation.shape[-1]
@@ -189,6 +193,13 @@ class StackedPredictors:
         if loss == "cross_entropy":
             losses = nn.functional.softplus(last) - last * targets
             return losses, torch.sigmoid(last).sub_(targets).div_(size)
+        if loss == "ranking":
+            better = (targets > targets.transpose(1, 2)).to(last.dtype)  # (M, B, B): the row's cell than the column's
+            short = (last.transpose(1, 2) - last).add_(RANKING_MARGIN).relu_().mul_(better)
+            wrong = (short > 0).to(last.dtype)
+            share = 1 / (size - 1)  # of a cell's loss, a pair; each pair counts for both of its cells
+            losses = (short + short.transpose(1, 2)).sum(dim=2, keepdim=True).mul_(share)
+            return losses, (wrong.transpose(1, 2) - wrong).sum(dim=2, keepdim=True).mul_(2 * share / size)
         if not self.config.squashed:
             error = last.sub_(targets)
             return error.square(), error * (2 / size)

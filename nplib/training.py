@@ -2,7 +2,7 @@
 
 The settings are the paper's where it gives them, else the reference's: mean squared error, Adam with L2 weight decay,
 cosine annealing stepped per epoch, batches of 10 shuffled anew each epoch, the last incomplete one dropped. Classifiers
-train on cross-entropy instead.
+train on cross-entropy instead, and a ranking loss is there to compare with.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nplib.stacked import Masks, StackedPredictors, make_batches
 STACK_SIZE = 10
 # Batches are gathered and dropout is drawn for so many steps at a time.
 STEPS_AT_ONCE = 16
-LOSSES = ("mse", "cross_entropy")
+LOSSES = ("mse", "cross_entropy", "ranking")
 
 
 class TrainingFailed(UserError):
@@ -42,7 +42,8 @@ class TrainingConfig:
     weight_decay: float = 1e-3  # L2, added to the gradient
     batch_size: int = 10
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
-    loss: str = "mse"  # or "cross_entropy": of a logit, with labels 0 and 1 in place of accuracies
+    # "cross_entropy": of a logit, with labels 0 and 1 in place of accuracies; "ranking": of pairs, outputs only rank.
+    loss: str = "mse"
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
@@ -56,6 +57,10 @@ class TrainingConfig:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        if self.loss == "ranking" and (self.batch_size < 2 or self.predictor.squashed):
+            raise UserError(
+                "ranking compares the cells of a batch by plain outputs: batch_size 2 or more, not squashed"
+            )
         for name in ("learning_rate", "weight_decay"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
@@ -68,7 +73,9 @@ class Fit:
 
     predictors: list[Predictor]
     seeds: tuple[int, ...]
-    training_loss: np.ndarray  # (M, epochs), points² or, of cross-entropy, nats; dropout on, mean over an epoch's steps
+    training_loss: (
+        np.ndarray
+    )  # (M, epochs), points²; of cross-entropy nats, of ranking outputs; dropout on, mean over an epoch's steps
 
     def predict(self, graphs: Graphs, batch_size: int = 512) -> np.ndarray:
         """Predicted accuracies (fractions), or logits, of every predictor, shape (M, N), float64."""

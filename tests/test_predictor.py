@@ -13,7 +13,7 @@ from nplib.cell import CONV1X1, CONV3X3, INPUT, MAXPOOL3X3, OUTPUT, Cell, pad_ce
 from nplib.errors import UserError
 from nplib.files import TargetExists
 from nplib.predictor import BadWeights, Graphs, Predictor, PredictorConfig, load_predictor, save_predictor
-from nplib.stacked import Masks, StackedPredictors, make_batches
+from nplib.stacked import RANKING_MARGIN, Masks, StackedPredictors, make_batches
 
 SMALL = PredictorConfig(hidden=12, layers=2, head=8)
 
@@ -71,14 +71,22 @@ def test_stacked_gradients_equal_the_reference_beside_another_model(golden, refe
     assert_close(stack.fc2_grad[1].T, golden["grad/fc2.weight"])
 
 
+def mean_pair_loss(outputs, targets):
+    """The mean over all pairs of what the better cell's output lacks to be a margin above the other's."""
+    pairs = [(i, j) for i in range(len(targets)) for j in range(len(targets)) if targets[i] > targets[j]]
+    losses = [torch.relu(RANKING_MARGIN - (outputs[i] - outputs[j])) for i, j in pairs]
+    return torch.stack(losses).sum() / (len(targets) * (len(targets) - 1) / 2)
+
+
 @pytest.mark.parametrize(
     ("config", "loss"),
     [
         (SMALL, "mse"),
         (replace(SMALL, squashed=True), "mse"),
         (replace(SMALL, label_mean=0.0, label_std=1.0), "cross_entropy"),
+        (SMALL, "ranking"),
     ],
-    ids=["plain", "squashed", "classifier"],
+    ids=["plain", "squashed", "classifier", "ranking"],
 )
 def test_stacked_gradients_with_dropout_equal_autograd(space, config, loss):
     rows = np.arange(40_000, 40_010)
@@ -91,6 +99,8 @@ def test_stacked_gradients_with_dropout_equal_autograd(space, config, loss):
     targets = torch.randn(1, 10, generator=generator)
     if loss == "cross_entropy":
         targets = (targets > 0).float()
+    if loss == "ranking":
+        targets[0, 1] = targets[0, 0]  # equal cells are no pair
     (batch,) = make_batches(graphs, torch.arange(10)[None, None], targets[0])
     losses = stack.set_gradient(batch, Masks([k / 1.4 for k in kept], head_kept / 0.7), loss)
 
@@ -103,7 +113,11 @@ def test_stacked_gradients_with_dropout_equal_autograd(space, config, loss):
         hidden = (both[0] / 2 + both[1] / 2) * mask.view(10, 7, 12) / 0.7
     head = predictor.fc1(hidden.sum(1) / graphs.num_vertices[:, None]) * head_kept[0] / 0.7
     outputs = predictor.squash(predictor.fc2(head)[:, 0])
-    named = {"mse": nn.functional.mse_loss, "cross_entropy": nn.functional.binary_cross_entropy_with_logits}
+    named = {
+        "mse": nn.functional.mse_loss,
+        "cross_entropy": nn.functional.binary_cross_entropy_with_logits,
+        "ranking": mean_pair_loss,
+    }
     expected = named[loss](outputs, targets[0])
     expected.backward()
     assert_close(losses.mean(), expected.detach().numpy())

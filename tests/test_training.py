@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from nplib.errors import UserError
-from nplib.metrics import mse_percent2
+from nplib.metrics import kendall_tau, mse_percent2
 from nplib.predictor import Graphs, Predictor, PredictorConfig
 from nplib.training import TrainingConfig, TrainingFailed, _Dropout, choose_device, fit_predictor, fit_predictors
 
@@ -137,6 +137,15 @@ def test_the_training_loss_of_a_classifier_is_its_cross_entropy(cells):
     assert fit.training_loss[0, 0] == pytest.approx(entropy, rel=1e-5)
 
 
+def test_a_ranking_loss_learns_to_rank(cells):
+    graphs, accuracies = cells
+    config = TrainingConfig(epochs=30, learning_rate=3e-3, predictor=PredictorConfig(hidden=16), loss="ranking")
+    fit = fit_predictors(graphs, accuracies, [0, 1], config)
+    for predicted in fit.predict(graphs):
+        assert kendall_tau(accuracies, predicted) > 0.6
+    assert (fit.training_loss[:, -1] < fit.training_loss[:, 0] / 2).all()
+
+
 def test_accuracies_that_are_not_trained_on_need_not_be_known(cells):
     graphs, accuracies = cells
     unknown = np.where(np.arange(60) < 40, accuracies, np.nan)
@@ -226,7 +235,10 @@ def test_bad_arguments_are_refused(cells, options, message):
 
 @pytest.mark.parametrize(
     "change",
-    [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": math.nan}, {"loss": "hinge"}, {"loss": "cross_entropy"}],
+    [
+        *({"epochs": 0}, {"batch_size": 0}, {"learning_rate": math.nan}, {"loss": "hinge"}, {"loss": "cross_entropy"}),
+        {"loss": "ranking", "batch_size": 1},
+    ],
     ids=str,
 )
 def test_impossible_configurations_are_refused(change):
