@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import nplib
@@ -48,15 +49,11 @@ REQUIRED = [Requirement(text) for text in (*DECLARED["dependencies"], *EXTRAS["b
 TENSORFLOW = [Requirement(text) for text in EXTRAS["tensorflow"]]
 
 
-def environment_packages(optional: bool) -> dict[str, Requirement]:
-    """What environment.yml names, as it stands or commented out, under conda and under pip."""
-    text = (PROJECT / "environment.yml").read_text()
-    if optional:
-        lines = [line.strip().removeprefix("# - ") for line in text.splitlines() if line.strip().startswith("# - ")]
-    else:
-        entries = yaml.safe_load(text)["dependencies"]
-        lines = [entry for entry in entries if isinstance(entry, str)]
-        lines += next(entry["pip"] for entry in entries if isinstance(entry, dict))
+def environment_packages() -> dict[str, Requirement]:
+    """What environment.yml names, under conda and under pip."""
+    entries = yaml.safe_load((PROJECT / "environment.yml").read_text())["dependencies"]
+    lines = [entry for entry in entries if isinstance(entry, str)]
+    lines += next(entry["pip"] for entry in entries if isinstance(entry, dict))
     return {Requirement(line).name: Requirement(line) for line in lines if not line.startswith("-e")}
 
 
@@ -86,29 +83,35 @@ def test_what_is_declared_is_locked_within_its_bounds(requirement):
         assert specifier.operator == "==" and specifier.version in requirement.specifier
 
 
-@pytest.mark.parametrize("requirement", REQUIRED, ids=str)
+@pytest.mark.parametrize("requirement", REQUIRED + TENSORFLOW, ids=str)
 def test_what_is_declared_is_in_the_conda_environment_with_the_same_bounds(requirement):
-    named = environment_packages(optional=False)
-    assert named[CONDA_NAMES.get(requirement.name, requirement.name)].specifier == requirement.specifier
-
-
-@pytest.mark.parametrize("requirement", TENSORFLOW, ids=str)
-def test_tensorflow_is_optional_in_the_conda_environment_with_the_same_bounds(requirement):
-    named = environment_packages(optional=True)
+    named = environment_packages()
     assert named[CONDA_NAMES.get(requirement.name, requirement.name)].specifier == requirement.specifier
 
 
 def test_the_conda_environment_names_nothing_that_is_not_declared():
-    declared = {CONDA_NAMES.get(requirement.name, requirement.name) for requirement in REQUIRED}
-    assert set(environment_packages(optional=False)) - declared == {"python", "pip"}
+    declared = {CONDA_NAMES.get(requirement.name, requirement.name) for requirement in REQUIRED + TENSORFLOW}
+    assert set(environment_packages()) - declared == {"python", "pip", "git", "nasbench"}
 
 
 def test_the_conda_environment_names_what_the_project_is_about():
-    named = environment_packages(optional=False)
+    named = environment_packages()
     for name in ("jupyterlab", "jupyter-book", "pytorch", "h5py", "numpy", "pandas", "seaborn", "papermill"):
         assert name in named
-    assert set(environment_packages(optional=True)) == {"tensorflow", "nasbench"}
-    assert str(named["python"].specifier) == DECLARED["requires-python"]
+    assert named["nasbench"].url == "git+https://github.com/google-research/nasbench"
+    # Of the two that are optional, the second needs the first.
+    assert named["nasbench"].marker == named["tensorflow"].marker
+    text = (PROJECT / "environment.yml").read_text()
+    assert text.index("\n      # Optional") < text.index("\n      - tensorflow") < text.index("\n      - nasbench")
+
+
+def test_the_conda_environment_has_a_python_for_everything_in_it():
+    specifier = environment_packages()["python"].specifier
+    for minor in range(30):
+        environment = PLATFORMS[0] | {"python_version": f"3.{minor}"}
+        with_tensorflow = any(applies(requirement, environment) for requirement in TENSORFLOW)
+        fits = f"3.{minor}.0" in SpecifierSet(DECLARED["requires-python"]) and with_tensorflow
+        assert (f"3.{minor}.0" in specifier) == fits
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-tensorflow.lock"])
