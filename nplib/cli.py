@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 import nplib
 from nplib.errors import UserError
+from nplib.search_command import search
 from nplib.surrogate_command import surrogate_app
 from nplib.validate_command import validate
 
@@ -268,7 +269,8 @@ def train(
         run_train(TrainOptions(**options))
 
 
-app.command(context_settings={"token_normalize_func": lambda name: name.replace("_", "-")})(validate)
+for of_own_module in (validate, search):
+    app.command(context_settings={"token_normalize_func": lambda name: name.replace("_", "-")})(of_own_module)
 
 
 @app.command()

@@ -12,9 +12,10 @@ import torch
 
 from nplib.benchmark import Benchmark
 from nplib.errors import UserError
+from nplib.fitting import AnyFit, Config, fit_models
 from nplib.metrics import kendall_tau, mse_percent2, summarize
 from nplib.predictor import Graphs
-from nplib.training import Fit, TrainingConfig, fit_predictors
+from nplib.training import Fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,7 @@ class Outcome:
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or GPFit
         One predictor a seed, M of them.
     cells : array, shape (n,), int64
         Cells of the evaluation.
@@ -39,7 +40,7 @@ class Outcome:
         Of all predictors together.
     """
 
-    fit: Fit
+    fit: AnyFit
     cells: np.ndarray
     unseen: np.ndarray
     true: np.ndarray
@@ -107,7 +108,7 @@ class Outcome:
             **figures,
             "mean": {name: summary.mean for name, summary in summaries.items()},
             "sd": {name: summary.sd if summary.count > 1 else None for name, summary in summaries.items()},
-            "training_mse_percent2": self.fit.training_loss[:, -1].tolist(),
+            **({"training_mse_percent2": self.fit.training_loss[:, -1].tolist()} if isinstance(self.fit, Fit) else {}),
             "training_seconds": round(self.training_seconds, 3),
             "evaluation_seconds": round(self.evaluation_seconds, 3),
         }
@@ -118,7 +119,7 @@ def run_experiment(
     training_cells: np.ndarray,
     evaluation_cells: np.ndarray,
     seeds: Sequence[int],
-    config: TrainingConfig,
+    config: Config,
     *,
     device: str = "auto",
     test_batch_size: int = 512,
@@ -136,13 +137,14 @@ def run_experiment(
         Indices into it. Cells in both are evaluated too, as in the reference; :attr:`Outcome.unseen` tells them apart.
     seeds : sequence of int
         One predictor each.
-    config : TrainingConfig
+    config : TrainingConfig or GPConfig
+        What is fitted; see :mod:`nplib.fitting`.
     device : str
         See :func:`nplib.training.choose_device`.
     test_batch_size : int
         Cells predicted at a time.
     after_epochs, callback : int, callable
-        See :func:`nplib.training.fit_predictors`.
+        See :func:`nplib.fitting.fit_models`.
     progress : bool
         Show a bar on stderr.
 
@@ -160,7 +162,7 @@ def run_experiment(
     chosen, true = graphs[torch.as_tensor(evaluation_cells)], labels[evaluation_cells]
 
     start = time.perf_counter()
-    fit = fit_predictors(
+    fit = fit_models(
         graphs,
         labels,
         seeds,

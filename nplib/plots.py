@@ -110,8 +110,12 @@ def legend_above(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9)
 
 
-def draw_cell(cell: Cell, axes: Axes, title: str = "") -> None:
-    """Draw a cell from left to right: a disc for every vertex, coloured by its operation, and its edges."""
+def draw_cell(
+    cell: Cell, axes: Axes, title: str = "", weights: np.ndarray | None = None, notes: Sequence[str] = ()
+) -> None:
+    """Draw a cell from left to right: a disc for every vertex, coloured by its operation, and its edges.
+
+    Edges are as thick as their weights, (V, V), from 0 to 1, if these are given; notes stand below the vertices."""
     picture = lay_out(cell)
     places = picture.places
     for (u, v), bend in zip(cell.edges, picture.bends, strict=True):
@@ -123,16 +127,17 @@ def draw_cell(cell: Cell, axes: Axes, title: str = "") -> None:
             shrinkA=11,
             shrinkB=11,
             color="0.35",
-            linewidth=1.1,
+            linewidth=1.1 if weights is None else 0.3 + 3.2 * weights[u, v],
             connectionstyle=f"arc3,rad={bend}",
         )
         axes.add_patch(arrow)
-    for place, operation in zip(places, cell.operations, strict=True):
+    for place, operation, note in zip(places, cell.operations, notes or [""] * len(places), strict=True):
         axes.plot(
             *place, "o", markersize=23, color=OPERATION_COLOURS[operation], markeredgecolor="0.3", markeredgewidth=0.8
         )
         ink = "white" if operation == CONV3X3 else "black"
         axes.text(*place, OPERATION_LABELS[operation], ha="center", va="center", size=8, color=ink)
+        axes.annotate(note, place, (0, -13), textcoords="offset points", ha="center", va="top", size=8)
     axes.set(xlim=(-0.6, places[:, 0].max() + 0.6), ylim=(-picture.reach, picture.reach))
     axes.set_title(title, size=9)
     axes.axis("off")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import pairwise
@@ -22,6 +23,8 @@ from torch import Tensor, nn
 from nplib.benchmark import Benchmark
 from nplib.cell import MAX_VERTICES, OPERATION_CODES
 from nplib.errors import UserError
+from nplib.feature_scales import columns_of
+from nplib.features import NAMES, compute_features
 from nplib.files import replacing
 from nplib.parallel import map_on_cores
 from nplib.space import edge_bits
@@ -31,6 +34,8 @@ NUM_OPERATIONS = len(OPERATION_CODES)
 FIRST_CODE = min(OPERATION_CODES.values())
 # Between these accuracies (fractions) a squashed output lies.
 SQUASHED_TO = (0.1, 1.0)
+# Features of so many cells are computed at a time, since their float64 values take twice the memory of what is kept.
+FEATURES_AT_A_TIME = 65_536
 # Files of weights written before these settings were there lack them; they have the defaults.
 LATER_SETTINGS = {"squashed"}
 
@@ -133,14 +138,49 @@ class Graphs:
         rows = reads[:, torch.as_tensor(first, device=reads.device)]
         return rows, torch.as_tensor(which, device=reads.device).view(-1, MAX_VERTICES)
 
+    @cached_property
+    def features(self) -> np.ndarray:
+        """The features of :mod:`nplib.feature_catalogue`, shape (N, F), float32; parts of the graphs share them."""
+        features = np.empty((len(self), len(NAMES)), dtype=np.float32)
+        off_diagonal = ~torch.eye(MAX_VERTICES, dtype=torch.bool)
+        for start in range(0, len(self), FEATURES_AT_A_TIME):
+            part = slice(start, start + FEATURES_AT_A_TIME)
+            adjacency = (self.propagation[0, part].cpu() > 0) & off_diagonal
+            operations = self.nodes[part].cpu().argmax(dim=-1) + FIRST_CODE
+            sizes = self.num_vertices[part].cpu().to(torch.int8)
+            features[part] = compute_features(*(array.numpy() for array in (sizes, adjacency, operations)))
+        return features
+
+    @cached_property
+    def _columns(self) -> dict[tuple[str, ...], np.ndarray]:
+        return {}
+
+    def columns(self, names: Sequence[str]) -> np.ndarray:
+        """Standardised features by name, shape (N, C), float32; see :mod:`nplib.feature_scales`. Kept once computed."""
+        names = tuple(names)
+        if names not in self._columns:
+            self._columns[names] = columns_of(self.features, names)
+        return self._columns[names]
+
     def __len__(self) -> int:
         return len(self.nodes)
 
     def __getitem__(self, index: Tensor | slice) -> Graphs:
-        return Graphs(self.propagation[:, index], self.nodes[index], self.num_vertices[index])
+        rows = index if isinstance(index, slice) else index.cpu().numpy()
+        part = Graphs(self.propagation[:, index], self.nodes[index], self.num_vertices[index])
+        return self._hand_on(part, lambda features: features[rows])
 
     def to(self, device: str | torch.device) -> Graphs:
-        return Graphs(self.propagation.to(device), self.nodes.to(device), self.num_vertices.to(device))
+        moved = Graphs(self.propagation.to(device), self.nodes.to(device), self.num_vertices.to(device))
+        return self._hand_on(moved, lambda features: features)
+
+    def _hand_on(self, other: Graphs, rows_of: Callable[[np.ndarray], np.ndarray]) -> Graphs:
+        """The other graphs, with features and columns that need not be computed again."""
+        if "features" in self.__dict__:
+            other.__dict__["features"] = rows_of(self.features)
+        for names, columns in self._columns.items():
+            other._columns[names] = rows_of(columns)
+        return other
 
 
 class DirectedGraphConvolution(nn.Module):

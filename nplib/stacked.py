@@ -131,7 +131,7 @@ class StackedPredictors:
             Dropout of this step; without it nothing is dropped.
         loss : str
             ``"mse"``; ``"cross_entropy"`` between outputs that are logits and targets of 0 and 1; or ``"ranking"``: of
-            every pair, what the output of the better cell lacks to be :data:`RANKING_MARGIN` above the other's.
+            every pair, what the output of the better cell lacks to be a margin of .1 above the other's.
 
         Returns
         -------

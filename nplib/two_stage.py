@@ -14,6 +14,9 @@ import torch
 
 from nplib.classification import passing
 from nplib.errors import UserError
+from nplib.fitting import AnyFit, Config, fit_models, least_cells
+from nplib.gp import GPConfig
+from nplib.gp_classifier import GPClassifierFit
 from nplib.predictor import Graphs
 from nplib.training import Fit, TrainingConfig, fit_predictors, training_rows
 from nplib.two_stage_prediction import TwoStagePrediction, check_decision, probabilities_of
@@ -26,8 +29,13 @@ class TwoStageFailed(UserError):
     """Two stages cannot be trained on these cells; the message says what to change."""
 
 
-def classifier_config(regressor: TrainingConfig, learning_rate: float = 2e-4) -> TrainingConfig:
-    """The first stage for a regressor: the same network and training, but for the loss and the paper's rate."""
+def classifier_config(regressor: Config, learning_rate: float = 2e-4) -> Config:
+    """The first stage for a regressor: the same network and training, but for the loss and the paper's rate.
+
+    A Gaussian process needs no other settings to say how likely a cell is to pass.
+    """
+    if isinstance(regressor, GPConfig):
+        return regressor
     logit = replace(regressor.predictor, label_mean=0.0, label_std=1.0, squashed=False)
     return replace(regressor, learning_rate=learning_rate, predictor=logit, loss="cross_entropy")
 
@@ -37,15 +45,16 @@ class TwoStageConfig:
     """How both stages are trained."""
 
     above: float = 0.91  # fraction; a cell passes if its label is above
-    classifier: TrainingConfig = field(default_factory=lambda: classifier_config(TrainingConfig()))
-    regressor: TrainingConfig = field(default_factory=TrainingConfig)
+    classifier: Config = field(default_factory=lambda: classifier_config(TrainingConfig()))
+    regressor: Config = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.above <= 1:
             raise UserError(f"above is {self.above}; it is an accuracy as a fraction, from 0 to 1")
         for name, loss in (("classifier", "cross_entropy"), ("regressor", "mse")):
-            if (found := getattr(self, name).loss) != loss:
-                raise UserError(f"the loss of the {name} is {found!r}; it must be {loss!r}")
+            stage = getattr(self, name)
+            if isinstance(stage, TrainingConfig) and stage.loss != loss:
+                raise UserError(f"the loss of the {name} is {stage.loss!r}; it must be {loss!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +64,8 @@ class TwoStageFit:
     Attributes
     ----------
     config : TwoStageConfig
-    classifier, regressor : Fit
+    classifier : Fit or GPClassifierFit
+    regressor : Fit or GPFit
     decision : float
         Cells are accepted from this probability on.
     second_stage_cells : list of array, length M
@@ -65,8 +75,8 @@ class TwoStageFit:
     """
 
     config: TwoStageConfig
-    classifier: Fit
-    regressor: Fit
+    classifier: Fit | GPClassifierFit
+    regressor: AnyFit
     decision: float
     second_stage_cells: list[np.ndarray]
     rejected_accuracy: np.ndarray
@@ -107,7 +117,7 @@ def fit_two_stage(
     training_cells: np.ndarray | Sequence[np.ndarray] | None = None,
     second_stage: str = "passing",
     decision: float = 0.5,
-    classifier: Fit | None = None,
+    classifier: Fit | GPClassifierFit | None = None,
     device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> TwoStageFit:
@@ -129,7 +139,7 @@ def fit_two_stage(
     decision : float
         Cells are accepted from this probability on, between 0 and 1. :func:`nplib.classification.choose_decision` finds
         one for a wanted recall.
-    classifier : Fit, optional
+    classifier : Fit or GPClassifierFit, optional
         The first stage, if one of the same seeds is trained already.
     device, progress
         As for :func:`nplib.training.fit_predictors`.
@@ -158,7 +168,7 @@ def fit_two_stage(
         reach = [probabilities_of(values) >= decision for values in logits]
     second = [row[kept] for row, kept in zip(rows, reach, strict=True)]
     _check_second(second, rows, seeds, config, second_stage, decision)
-    regressor = fit_predictors(
+    regressor = fit_models(
         graphs, labels, seeds, config.regressor, training_cells=second, device=device, progress=progress
     )
     rejected = np.array([np.asarray(labels)[row][~passes[row]].mean() for row in rows])
@@ -222,7 +232,10 @@ def _fit_classifiers(
     rows: Sequence[np.ndarray],
     device: str | torch.device,
     progress: bool,
-) -> Fit:
+) -> Fit | GPClassifierFit:
+    if isinstance(config.classifier, GPConfig):
+        fit = fit_models(graphs, labels, seeds, config.classifier, training_cells=rows, progress=progress)
+        return GPClassifierFit(fit, config.above)
     # An unknown label stays unknown, so that training on it is refused.
     classes = np.where(np.isfinite(labels), passing(labels, config.above), np.nan)
     return fit_predictors(
@@ -254,7 +267,7 @@ def _check_second(
     decision: float,
 ) -> None:
     """Refuse a second stage of too few cells."""
-    least = config.regressor.batch_size
+    least, why = least_cells(config.regressor)
     for seed, row, kept in zip(seeds, rows, second, strict=True):
         if len(kept) >= least:
             continue
@@ -263,6 +276,6 @@ def _check_second(
         else:
             which, remedy = f"are accepted (from a probability of {decision:g} on)", "lower the decision threshold"
         raise TwoStageFailed(
-            f"{len(kept)} of the {len(row)} training cells of seed {seed} {which}, and a batch of the second stage "
-            f"holds {least}: train on more cells, {remedy}, or give the second stage a smaller batch_size"
+            f"{len(kept)} of the {len(row)} training cells of seed {seed} {which}, and of the second stage {why}: "
+            f"train on more cells, {remedy}, or give the second stage a smaller batch_size"
         )

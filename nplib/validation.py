@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from nplib.errors import UserError
+from nplib.fitting import Config, fit_models, least_cells
 from nplib.metrics import MeanSd, kendall_tau, mse_percent2, spearman, summarize
 from nplib.predictor import Graphs
-from nplib.training import TrainingConfig, fit_predictors
 
 # Positions among the labelled cells: those to train on, and those held out.
 Split = tuple[np.ndarray, np.ndarray]
@@ -111,7 +111,7 @@ class CrossValidation:
 
     Attributes
     ----------
-    config : TrainingConfig
+    config : TrainingConfig or GPConfig
     labels : array, shape (N,)
         Of the labelled cells, fractions.
     splits : sequence of (training, held out)
@@ -120,7 +120,7 @@ class CrossValidation:
         One a split: predicted accuracies of its held-out cells, fractions.
     """
 
-    config: TrainingConfig
+    config: Config
     labels: np.ndarray
     splits: Sequence[Split]
     predicted: Sequence[np.ndarray]
@@ -215,7 +215,7 @@ def cross_validate(
     labels: np.ndarray,
     cells: np.ndarray,
     splits: Sequence[Split],
-    config: TrainingConfig,
+    config: Config,
     seed: int = 0,
     **options,
 ) -> CrossValidation:
@@ -231,16 +231,17 @@ def cross_validate(
         The labelled cells, indices into ``graphs``.
     splits : sequence of (training, held out)
         From :func:`k_folds` or :func:`random_splits` of N cells, or your own.
-    config : TrainingConfig
+    config : TrainingConfig or GPConfig
+        See :mod:`nplib.fitting`.
     seed : int
         Split s trains with seed + s.
     options
-        ``device`` and ``progress`` of :func:`nplib.training.fit_predictors`.
+        ``device`` and ``progress`` of :func:`nplib.fitting.fit_models`.
 
     Raises
     ------
     BadSplit
-        If splits do not fit the cells, or one trains on fewer cells than a batch holds.
+        If splits do not fit the cells, or one trains on fewer cells than the predictor needs.
     UserError
         If cells are no list of different cells, or the training cannot be carried out.
     """
@@ -252,7 +253,7 @@ def cross_validate_draws(
     labels: np.ndarray,
     draws: np.ndarray,
     splits: Sequence[Split],
-    config: TrainingConfig,
+    config: Config,
     seeds: Sequence[int] | None = None,
     **options,
 ) -> list[CrossValidation]:
@@ -274,8 +275,8 @@ def cross_validate_draws(
     draws = np.asarray(draws)
     seeds = [0] * len(draws) if seeds is None else list(seeds)
     _check_draws(draws, seeds, len(graphs))
-    _check_splits(splits, draws.shape[1], config.batch_size)
-    fit = fit_predictors(
+    _check_splits(splits, draws.shape[1], *least_cells(config))
+    fit = fit_models(
         graphs,
         labels,
         [seed + number for seed in seeds for number in range(len(splits))],
@@ -313,7 +314,7 @@ def _check_draws(draws: np.ndarray, seeds: Sequence[int], num_cells: int) -> Non
             )
 
 
-def _check_splits(splits: Sequence[Split], n: int, batch_size: int) -> None:
+def _check_splits(splits: Sequence[Split], n: int, least: int, why: str) -> None:
     if not len(splits):
         raise BadSplit("no splits: nothing would be held out; make some with k_folds or random_splits")
     for number, (training, held_out) in enumerate(splits):
@@ -323,9 +324,9 @@ def _check_splits(splits: Sequence[Split], n: int, batch_size: int) -> None:
                 f"split {number} ({len(training)} to train on, {len(held_out)} held out) does not fit {n} labelled "
                 f"cells: it must hold out one or more, and name none twice and none beyond {n - 1}; make splits for {n}"
             )
-        if len(training) < batch_size:
+        if len(training) < least:
             raise BadSplit(
-                f"split {number} trains on {len(training)} of {n} cells, but a batch holds {batch_size}; hold out "
+                f"split {number} trains on {len(training)} of {n} cells, but {why}; hold out "
                 f"fewer cells, or use a batch_size of at most {max(len(training), 1)}"
             )
 

@@ -16,7 +16,7 @@ from tiny_book import write_book
 import nplib
 from nplib.errors import UserError
 
-COMMANDS = ("version", "convert", "data", "split", "train", "validate", "book")
+COMMANDS = ("version", "convert", "data", "split", "train", "validate", "search", "book")
 FAST = ["--epochs", "2", "--gcn-hidden", "8"]
 
 
