@@ -167,6 +167,9 @@ def train(
         str, typer.Option(help="Cells to train on: 172, 334, 860, 91-172, ... (see nplib split).")
     ] = "172",
     eval_split: Annotated[str, typer.Option(help="Cells to evaluate on: all, denoise-91, denoise-80, ...")] = "all",
+    predictor: Annotated[
+        Literal["gcn", "gp"], typer.Option(help="Graph network, or Gaussian process: better, and in a second.")
+    ] = "gcn",
     gcn_hidden: Annotated[int, typer.Option(min=1, help="Width of the graph convolutions.")] = 144,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, trained together: --seed, the next, ...")] = 1,
@@ -233,12 +236,15 @@ def train(
     nplib train --train-split 91-172 --eval-split denoise-91 --lr 2e-4
 
     nplib train --two-stage --recall 0.95 --seeds 10
+
+    nplib train --predictor gp --train-split 43
     """
     from nplib.train_command import TrainOptions, run_train
 
     options = {
         "train_split": train_split,
         "eval_split": eval_split,
+        "predictor": predictor,
         "hidden": gcn_hidden,
         "seeds": tuple(range(seed, seed + seeds)),
         "train_batch_size": train_batch_size,

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nplib.errors import UserError
+from nplib.fitting import Config
+from nplib.gp import GPConfig
 from nplib.predictor import Graphs
 from nplib.training import TrainingConfig
 from nplib.validation import FIGURES, CrossValidation, Split, cross_validate_draws
@@ -41,8 +43,10 @@ def config_grid(
     ]
 
 
-def setting_name(config: TrainingConfig) -> str:
-    """A configuration in words, by what :func:`config_grid` varies."""
+def setting_name(config: Config) -> str:
+    """A configuration in words: of a graph network, by what :func:`config_grid` varies."""
+    if isinstance(config, GPConfig):
+        return "Gaussian process"
     return (
         f"width {config.predictor.hidden}, lr {config.learning_rate:g}, {config.epochs} epochs, "
         f"dropout {config.predictor.dropout:g}"
@@ -76,7 +80,7 @@ class Choice:
         return self.validations[self.index]
 
     @property
-    def config(self) -> TrainingConfig:
+    def config(self) -> Config:
         """The configuration itself."""
         return self.best.config
 
@@ -85,7 +89,7 @@ def choose_config(
     graphs: Graphs,
     labels: np.ndarray,
     cells: np.ndarray,
-    configs: Sequence[TrainingConfig],
+    configs: Sequence[Config],
     splits: Sequence[Split],
     by: str = "mse_percent2",
     seed: int = 0,
@@ -95,7 +99,7 @@ def choose_config(
 
     Parameters
     ----------
-    configs : sequence of TrainingConfig
+    configs : sequence of TrainingConfig or GPConfig
         Such as :func:`config_grid` makes.
     by : str
         See :class:`Choice`.
@@ -114,7 +118,7 @@ def choose_configs(
     graphs: Graphs,
     labels: np.ndarray,
     draws: np.ndarray,
-    configs: Sequence[TrainingConfig],
+    configs: Sequence[Config],
     splits: Sequence[Split],
     by: str = "mse_percent2",
     seeds: Sequence[int] | None = None,

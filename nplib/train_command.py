@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,25 @@ from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
 from nplib.experiment import run_experiment
 from nplib.files import check_target, replacing, write_json
+from nplib.fitting import Config
+from nplib.gp import GPConfig, GPPredictor
+from nplib.gp_classifier import GPClassifier
+from nplib.gp_files import save_gp
 from nplib.metrics import kendall_tau, mse_percent2, summarize
 from nplib.predictor import Graphs, Predictor, PredictorConfig, save_predictor
 from nplib.splits import load_splits, pick_split, split_indices
 from nplib.training import Fit, TrainingConfig, choose_device
 
+# What only a graph network has: option and field.
+NETWORK_OPTIONS = {
+    "--gcn-hidden": "hidden",
+    "--train-batch-size": "train_batch_size",
+    "--epochs": "epochs",
+    "--lr": "learning_rate",
+    "--wd": "weight_decay",
+    "--train-print-freq": "train_print_freq",
+    "--eval-print-freq": "eval_print_freq",
+}
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 _FIGURE_NAMES = {
     "mse_percent2": "MSE, points²",
@@ -37,6 +51,7 @@ class TrainOptions:
 
     train_split: str = "172"
     eval_split: str = "all"
+    predictor: str = "gcn"
     hidden: int = PredictorConfig.hidden
     seeds: tuple[int, ...] = (0,)
     train_batch_size: int = TrainingConfig.batch_size
@@ -63,8 +78,17 @@ class TrainOptions:
         """Tell a person something, wherever the figures as JSON are not."""
         tqdm.write(line, file=sys.stderr if self.to_stdout else sys.stdout)
 
-    def training_config(self) -> TrainingConfig:
-        """How a predictor is trained."""
+    def training_config(self) -> Config:
+        """How a predictor is fitted.
+
+        Raises
+        ------
+        UserError
+            If an option is given that a Gaussian process does not have.
+        """
+        if self.predictor == "gp":
+            refuse_network_options(self, NETWORK_OPTIONS)
+            return GPConfig()
         return TrainingConfig(
             epochs=self.epochs,
             learning_rate=self.learning_rate,
@@ -80,6 +104,19 @@ class TrainOptions:
         if len(self.seeds) == 1:
             return [self.save]
         return [self.save.with_name(f"{self.save.stem}-{seed}{self.save.suffix}") for seed in self.seeds]
+
+
+def refuse_network_options(options: object, names: Mapping[str, str]) -> None:
+    """Refuse what only a graph network has, where it is not at its default.
+
+    Parameters
+    ----------
+    options : dataclass
+    names : mapping of options to fields
+    """
+    defaults = {field.name: field.default for field in fields(options)}
+    if given := [option for option, name in names.items() if getattr(options, name) != defaults[name]]:
+        raise UserError(f"{', '.join(given)}: a Gaussian process has no such setting; leave it out, or --predictor gp")
 
 
 def run_train(options: TrainOptions) -> None:
@@ -163,6 +200,8 @@ def load_cells(options: TrainOptions, device: str) -> tuple[Benchmark, np.ndarra
         f"training on {options.train_split} ({len(training_cells):,} cells), evaluating on {options.eval_split} "
         f"({len(evaluation_cells):,} cells), {len(options.seeds)} seeds, {device}"
     )
+    if options.predictor == "gp" and len(options.seeds) > 1:
+        options.say("a Gaussian process of the same cells is the same with every seed: nothing in it is random")
     return benchmark, training_cells, evaluation_cells
 
 
@@ -194,10 +233,13 @@ def show_figures(
         options.say(f"{head:>9}" + "".join(f"{text:>17}" for text in texts))
 
 
-def save_weights(options: TrainOptions, predictors: Sequence[Predictor]) -> None:
-    """Save the weights of each predictor to the file that is meant for it, if any is."""
+def save_weights(options: TrainOptions, predictors: Sequence[Predictor | GPPredictor | GPClassifier]) -> None:
+    """Save each predictor to the file that is meant for it, if any is."""
     for file, predictor in zip(options.weight_files(), predictors, strict=bool(options.save)):
-        save_predictor(file, predictor, options.overwrite)
+        if isinstance(predictor, Predictor):
+            save_predictor(file, predictor, options.overwrite)
+        else:
+            save_gp(file, predictor.predictor if isinstance(predictor, GPClassifier) else predictor, options.overwrite)
         options.say(f"weights: {file}")
 
 

@@ -12,6 +12,9 @@ LISTED = "one, or several with commas between"
 
 def validate(
     train_split: Annotated[str, typer.Option(help="The labelled cells: 172, 334, 43, ... (see nplib split).")] = "172",
+    predictor: Annotated[
+        Literal["gcn", "gp", "both"], typer.Option(help="Graph network, Gaussian process, or both to choose from.")
+    ] = "gcn",
     folds: Annotated[int, typer.Option(min=0, help="Deal them into so many folds; 0: no folds.")] = 5,
     repeats: Annotated[int, typer.Option(min=1, help="How often they are dealt.")] = 1,
     splits: Annotated[int, typer.Option(min=0, help="Also hold out a random share so many times; the paper: 10.")] = 0,
@@ -56,12 +59,15 @@ def validate(
     nplib validate --train-split 172 --folds 5 --repeats 2 --splits 10
 
     nplib validate --hidden 72,144 --lr 1e-4,2e-4 --by tau --check
+
+    nplib validate --predictor both --by tau
     """
     from nplib.validation_report import ValidateOptions, run_validate
 
     run_validate(
         ValidateOptions(
             train_split=train_split,
+            predictor=predictor,
             folds=folds,
             repeats=repeats,
             splits=splits,

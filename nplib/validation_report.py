@@ -16,15 +16,27 @@ from nplib import sources
 from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
 from nplib.files import check_target, write_json
+from nplib.fitting import Config, fit_models
+from nplib.gp import GPConfig
 from nplib.metrics import summarize
 from nplib.model_choice import Choice, choose_config, config_grid, setting_name
 from nplib.predictor import Graphs, PredictorConfig
 from nplib.splits import load_splits, pick_split, split_indices
-from nplib.training import TrainingConfig, choose_device, fit_predictors
+from nplib.train_command import refuse_network_options
+from nplib.training import TrainingConfig, choose_device
 from nplib.validation import FIGURES, CrossValidation, Split, k_folds, random_splits
 
 Number = TypeVar("Number", int, float)
 
+# What only a graph network has: option and field.
+NETWORK_OPTIONS = {
+    "--hidden": "hidden",
+    "--lr": "learning_rate",
+    "--epochs": "epochs",
+    "--dropout": "dropout",
+    "--wd": "weight_decay",
+    "--train-batch-size": "train_batch_size",
+}
 _BY = {"mse": "mse_percent2", "tau": "kendall_tau"}
 _DIGITS = 3
 
@@ -34,6 +46,7 @@ class ValidateOptions:
     """The options of ``nplib validate``; :mod:`nplib.validate_command` explains them."""
 
     train_split: str = "172"
+    predictor: str = "gcn"
     folds: int = 5
     repeats: int = 1
     splits: int = 0
@@ -59,22 +72,27 @@ class ValidateOptions:
         """Whether the figures as JSON are what the standard output is for."""
         return self.json_file is not None and str(self.json_file) == "-"
 
-    def configs(self) -> list[TrainingConfig]:
-        """The grid of settings.
+    def configs(self) -> list[Config]:
+        """The grid of settings of a graph network, or the Gaussian process, or both.
 
         Raises
         ------
         UserError
-            If a list of numbers is none, or a setting is impossible.
+            If a list of numbers is none, or a setting is impossible or of a graph network alone.
         """
+        if self.predictor == "gp":
+            refuse_network_options(self, NETWORK_OPTIONS)
+            return [GPConfig()]
+        gp = [GPConfig()] if self.predictor == "both" else []
         base = TrainingConfig(weight_decay=self.weight_decay, batch_size=self.train_batch_size)
-        return config_grid(
+        grid = config_grid(
             base,
             hidden=_numbers("--hidden", self.hidden, int),
             learning_rate=_numbers("--lr", self.learning_rate, float),
             epochs=_numbers("--epochs", self.epochs, int),
             dropout=_numbers("--dropout", self.dropout, float),
         )
+        return [*grid, *gp]
 
     def schemes(self, n: int) -> dict[str, list[Split]]:
         """By name, the ways to split n labelled cells. Settings are chosen by the first."""
@@ -178,7 +196,7 @@ def _check(
     labels: np.ndarray,
     cells: np.ndarray,
     others: np.ndarray,
-    configs: Sequence[TrainingConfig],
+    configs: Sequence[Config],
     options: ValidateOptions,
     device: str,
 ) -> list[dict[str, list[float]]]:
@@ -187,7 +205,7 @@ def _check(
     graphs_of_others = graphs[torch.as_tensor(others)]
     checked = []
     for config in configs:
-        fit = fit_predictors(graphs, labels, seeds, config, training_cells=cells, device=device, progress=True)
+        fit = fit_models(graphs, labels, seeds, config, training_cells=cells, device=device, progress=True)
         predicted = fit.predict(graphs_of_others)
         checked.append({name: [take(labels[others], row) for row in predicted] for name, take in FIGURES.items()})
     return checked
@@ -195,7 +213,7 @@ def _check(
 
 def _show_check(
     checked: Sequence[dict[str, list[float]]],
-    configs: Sequence[TrainingConfig],
+    configs: Sequence[Config],
     chosen: Choice,
     options: ValidateOptions,
     say: Callable[[str], None],

@@ -129,7 +129,7 @@ def test_what_cannot_be_is_refused_before_it_trains(here, monkeypatch, changes, 
     def train(*_, **__):
         raise AssertionError("trained")
 
-    monkeypatch.setattr("nplib.validation.fit_predictors", train)
+    monkeypatch.setattr("nplib.validation.fit_models", train)
     with pytest.raises(UserError, match=re.escape(message)):
         run_validate(options(**changes))
 
