@@ -228,11 +228,14 @@ def _write_correlations(size, operations, share, row, at):
 
 
 @compiled
-def _write_gradients(size, edges, operations, read_energy, output_energy, row, at):
-    """Energy of the gradient at the cell's input and at its weights, when that at the output is 1."""
+def _write_gradients(size, edges, operations, read_energy, output_energy, gradient, row, at):
+    """Energy of the gradient at the cell's input and at its weights, when that at the output is 1.
+
+    Also sets ``gradient``, shape (7,), at the interior vertices.
+    """
     last = size - 1
     feeders = _count_feeders(size, edges)
-    gradient = np.zeros(MAX_VERTICES)
+    gradient[:] = 0
     at_weights = np.zeros(NUM_OPERATIONS)
     at_projections = 1.0 * edges[0, last]
     for v in range(last - 1, 0, -1):
@@ -256,10 +259,11 @@ def _write_gradients(size, edges, operations, read_energy, output_energy, row, a
 
 
 @compiled
-def write_energy_features(num_vertices, adjacency, operations, vertex_energy, features, first):
+def write_energy_features(num_vertices, adjacency, operations, vertex_energy, vertex_gradient, features, first):
     """Write the features of many cells into ``features``, shape (N, F), from column ``first`` on; return the next.
 
-    Also sets ``vertex_energy``, shape (N, 7), of the tensors of all vertices but the output.
+    Also sets ``vertex_energy``, shape (N, 7), of the tensors of all vertices but the output, and ``vertex_gradient``,
+    shape (N, 7), the energy of the gradient at the interior vertices.
     """
     at = first
     read_energy = np.zeros(MAX_VERTICES)
@@ -276,5 +280,5 @@ def write_energy_features(num_vertices, adjacency, operations, vertex_energy, fe
         at = _write_energies(size, edges, codes, carried[0], vertex_energy[i], read_energy, output_energy, row, first)
         at = _write_source_walk(size, codes, share, pools, row, at)
         at = _write_correlations(size, codes, share, row, at)
-        at = _write_gradients(size, edges, codes, read_energy, output_energy, row, at)
+        at = _write_gradients(size, edges, codes, read_energy, output_energy, vertex_gradient[i], row, at)
     return at

@@ -19,6 +19,8 @@ Notation of the formulas:
   a vertex alike. *by_flow* goes from v to u in proportion to s_u, from the output in proportion to s_u / f and 1
   (input). *by_energy* goes from a reader, which is a convolution or the output, to a source: from v to k in proportion
   to x_v(k)^2, from the output to k in proportion to its part of e; a pool in between counts as passed.
+- The walk of the flow goes backward from v to u in proportion to e_u, from the output in proportion to e_u / f and 1
+  (input). h_v is the chance that it visits v.
 """
 
 from __future__ import annotations
@@ -222,6 +224,60 @@ def _variances_and_walks() -> Iterator[Feature]:
         yield Feature(f"largest_flow_{kind}", "flow", formula, "how much hangs on one operation")
 
 
+def _visits() -> Iterator[Feature]:
+    formula = "log(.05 + sum of w g_v over conv3x3 vertices)"
+    reason = "wide 3x3 convolutions learn most, as far as gradient reaches them"
+    yield Feature("log_channel_gradient_conv3x3", "gradient", formula, reason)
+    formula = "(log_gradient_input)^2, the square of log(1.467 p / e)"
+    reason = "whether it grows or vanishes from cell to cell, a gradient hinders training"
+    yield Feature("squared_log_gradient_input", "gradient", formula, reason)
+    formula = "sum of log(1 + 4 g_v) over maxpool vertices"
+    yield Feature("sum_log_gradient_maxpool", "gradient", formula, "gradient that goes where there is nothing to learn")
+    formula = "log(.05 + sum of w h_v over conv3x3 vertices), that is log(.05 + channel_flow_conv3x3)"
+    reason = "width of the 3x3 convolutions that the signal passes; a little more is worth most where there is little"
+    yield Feature("log_channel_flow_conv3x3", "flow", formula, reason)
+    formula = "log(.02 + sum of w^2 h_v over conv3x3 vertices), that is log(.02 + channels channel_flow_conv3x3)"
+    reason = "weights of the 3x3 convolutions that the signal passes"
+    yield Feature("log_squared_channel_flow_conv3x3", "flow", formula, reason)
+    formula = "sum of (w h_v)^(1/2) over maxpool vertices"
+    reason = "width that pools take up, many small ones more than a large one"
+    yield Feature("sum_root_channel_flow_maxpool", "flow", formula, reason)
+    formula = "(sum of h_v)^2 / sum of h_v^2, both over conv3x3 vertices; 0 without any"
+    reason = "how many 3x3 convolutions work on the signal, each counted as far as it does"
+    yield Feature("effective_number_conv3x3", "flow", formula, reason)
+    formula = f"standard deviation of the number of {KINDS['spatial']} on the walk of the flow"
+    reason = "fields of view of several sizes meet at the output"
+    yield Feature("flow_sd_spatial", "flow", formula, reason)
+    formula = f"chance that no {KINDS['spatial']} are on the walk of the flow"
+    yield Feature("flow_share_no_spatial", "flow", formula, "signal that has not met its neighbours in the image")
+    yield from _unpooled()
+
+
+def _unpooled() -> Iterator[Feature]:
+    undigested = "detail that is lost at the end, with nothing to learn from what is left"
+    formula = "mean number of maxpool vertices on the walk of the flow between {} and the output; all without any"
+    for kind in ("conv", "conv3x3"):
+        last = "the last convolution" if kind == "conv" else "the last conv3x3 vertex"
+        yield Feature(f"flow_maxpool_after_{kind}", "unpooled", formula.format(last), undigested)
+    for start in ("maxpool", "input"):
+        formula = f"chance that the walk of the flow takes maxpool -> output, and then {start} -> maxpool"
+        name = f"flow_{start}_to_maxpool_to_output"
+        yield Feature(name, "unpooled", formula, undigested)
+    sees = "a 3x3 convolution finds most in a signal whose detail is still there"
+    formula = "chance that the walk of the flow meets a conv3x3 vertex and no maxpool vertex"
+    yield Feature("flow_share_conv3x3_no_maxpool", "unpooled", formula, sees)
+    part = "h_v times the part of the steps from v that do not go to a maxpool vertex"
+    formula = (
+        f"sum over conv3x3 v of {part}: what v reads that was not pooled since a convolution or the input; the sum of "
+        "flow_conv3x3_to_conv3x3, flow_conv1x1_to_conv3x3 and flow_input_to_conv3x3"
+    )
+    yield Feature("unpooled_flow_conv3x3", "unpooled", formula, sees)
+    formula = "log(.05 + w unpooled_flow_conv3x3)"
+    yield Feature("log_unpooled_channel_flow_conv3x3", "unpooled", formula, f"{sees}, and more the wider it is")
+    formula = "sum over conv3x3 v of h_v times the chance that the walk meets no maxpool vertex between v and the input"
+    yield Feature("never_pooled_flow_conv3x3", "unpooled", formula, sees)
+
+
 _WALK_GROUPS = {"uniform": "walks", "by_walk": "walks", "by_flow": "walks", "by_energy": "energy"}
 _WALK_REASONS = {
     "uniform": "operations as a path meets them",
@@ -255,5 +311,7 @@ GRAPH_FEATURES = (
 )  # nplib.cell_graph
 ENERGY_FEATURES = (*_energies(), *_correlations_and_gradients())  # nplib.cell_energy
 WALK_FEATURES = (*_variances_and_walks(),)  # nplib.cell_walks
-FEATURES: tuple[Feature, ...] = GRAPH_FEATURES + ENERGY_FEATURES + WALK_FEATURES
+VISIT_FEATURES = (*_visits(),)  # nplib.cell_visits
+# New ones go to the end: what was fitted on the first so many finds them where they were.
+FEATURES: tuple[Feature, ...] = GRAPH_FEATURES + ENERGY_FEATURES + WALK_FEATURES + VISIT_FEATURES
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)

@@ -54,6 +54,10 @@ QUANTILES = np.r_[
     0.0002, 0.0005, 0.001, 0.002, 0.005, np.arange(0.01, 0.991, 0.01), 0.995, 0.998, 0.999, 0.9995, 0.9998
 ]
 
+# The trees learn from the first so many features: those that there were when the shipped files were fitted, which can
+# only be made again from the same. What the catalogue has had since stands behind them.
+FEATURES_LEARNT = 189
+
 # Beyond, too few real runs are known to tell; the noise stays as at the end.
 NOISE_KNOTS = np.linspace(-3, 1.5, 19)
 
@@ -172,7 +176,7 @@ def expect(
     from nplib.features import compute_features
 
     watch("features of all cells")
-    features = compute_features(space.num_vertices, space.adjacency, space.operations)
+    features = compute_features(space.num_vertices, space.adjacency, space.operations)[:, :FEATURES_LEARNT]
     targets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for b, budget in enumerate(BUDGETS):
         learnt = accuracies[:, b] > LOST_BELOW if budget in FAILING_BUDGETS else np.ones(len(rows), dtype=bool)

@@ -10,26 +10,13 @@ import numpy as np
 import pytest
 from graph_strategies import relabelled_cells
 from hypothesis import assume, given, settings
+from short_cells import cell_of, features_of
 
-from nplib.cell import Cell, InvalidCell, pad_cells
+from nplib.cell import InvalidCell, pad_cells
+from nplib.feature_catalogue import VISIT_FEATURES
 from nplib.features import FEATURES, NAMES, compute_features, feature_table
 
-SHORT = {"input": "input", "3x3": "conv3x3-bn-relu", "1x1": "conv1x1-bn-relu", "pool": "maxpool3x3", "output": "output"}
 OPERATIONS = ("conv3x3", "conv1x1", "maxpool")
-
-
-def cell_of(operations, *edges):
-    """A cell of the operations in short, with edges written as two digits."""
-    names = [SHORT[name] for name in ("input", *operations.split(), "output")]
-    matrix = np.zeros((len(names), len(names)), dtype=int)
-    for start, end in edges:
-        matrix[int(start), int(end)] = 1
-    return Cell(matrix, names)
-
-
-def features_of(*cells):
-    """Features of cells, a dictionary for each."""
-    return [dict(zip(NAMES, row.tolist(), strict=True)) for row in compute_features(*pad_cells(cells))]
 
 
 # What they are called
@@ -79,6 +66,11 @@ def test_the_cell_without_interior_vertices():
         "log_gradient_input": math.log(1.467),
         "log_gradient_conv3x3": math.log(0.05),
         "log_gradient_conv1x1": math.log(0.05),
+        "log_channel_gradient_conv3x3": math.log(0.05),
+        "squared_log_gradient_input": math.log(1.467) ** 2,
+        "log_channel_flow_conv3x3": math.log(0.05),
+        "log_squared_channel_flow_conv3x3": math.log(0.02),
+        "log_unpooled_channel_flow_conv3x3": math.log(0.05),
     }
     for start in (50, 95):
         correlation = start / 100
@@ -249,7 +241,8 @@ def test_values_are_those_of_the_prototype(space, shared, monkeypatch):
     theirs = np.concatenate([first, second], axis=1)
     ours = dict(zip(NAMES, compute_features(num_vertices, adjacency, operations).T, strict=True))
     names = list(prototype_names())
-    assert set(NAMES) - set(names) == {"largest_path_share_maxpool"}
+    added = {feature.name for feature in VISIT_FEATURES}
+    assert set(NAMES) - set(names) == added | {"largest_path_share_maxpool"}
     for place, (name, column) in enumerate(zip(names, theirs.T, strict=True)):
         if name is None:
             assert np.abs(column).max() < 1e-12

@@ -122,7 +122,9 @@ def test_train_has_gaussian_processes_and_saves_them(here, benchmark, graphs, ca
 
 def test_train_has_two_stages_of_gaussian_processes(here):
     options = {"data": "made.hdf5", "split_file": Path("own.npz"), "train_split": "few", "predictor": "gp"}
-    run_two_stage(TwoStageOptions(**options, recall=0.9, above=0.9, json_file=Path("figures.json"), save=Path("gp.safetensors")))
+    run_two_stage(
+        TwoStageOptions(**options, recall=0.9, above=0.9, json_file=Path("figures.json"), save=Path("gp.safetensors"))
+    )
     figures = json.loads(Path("figures.json").read_text())
     assert figures["average_precision"][0] > 0.85 and figures["kendall_tau"][0] > 0.5
     assert load_gp("gp-classifier.safetensors").config == load_gp("gp-regressor.safetensors").config == GP

@@ -211,9 +211,11 @@ def test_joint_draws_have_the_moments_of_the_posterior(cells, request, name):
     assert draws.shape == (20_000, 25)
     assert (np.abs(draws.mean(axis=0) - mean) < 5 * sd / np.sqrt(20_000) + 1e-3).all()
     np.testing.assert_allclose(draws.std(axis=0), sd, rtol=0.05)
-    if name == "fitted":
-        _, covariance = predictor.members[0].joint(graphs.columns(predictor.config.features).astype(np.float64))
-        np.testing.assert_allclose(np.cov(draws.T), covariance, atol=0.05 * float(covariance.max()))
+    X = graphs.columns(predictor.config.features).astype(np.float64)
+    joint = [member.joint(X[:, chosen]) for member, chosen in zip(predictor.members, predictor.columns, strict=True)]
+    means, covariances = (np.stack([np.asarray(part) for part in parts]) for parts in zip(*joint, strict=True))
+    expected = covariances.mean(axis=0) + np.cov(means.T, bias=True)
+    np.testing.assert_allclose(np.cov(draws.T), expected, atol=0.05 * expected.max())
 
 
 def test_equal_cells_can_be_drawn_together(cells, fitted):
@@ -277,7 +279,7 @@ def test_three_labels_are_enough(cells):
         ({"feature_sets": ((),)}, "feature_sets has"),
         ({"feature_sets": ("width", "skips")}, "feature_sets has 'width'"),
         ({"feature_sets": (("width", "width"),)}, "twice in one set"),
-        ({"feature_sets": (("width",), ("skips",))}, "members is 1 for 2 feature_sets"),
+        ({"members": 1, "feature_sets": (("width",), ("skips",))}, "members is 1 for 2 feature_sets"),
         ({"targets": ("log",)}, "targets names 'log'.*log_gap"),
         ({"iterations": 0}, "iterations is 0"),
         ({"hyper_cells": 2}, "hyper_cells is 2"),

@@ -5,11 +5,12 @@ import pytest
 
 from nplib import surrogate_fit
 from nplib.benchmark import BUDGETS, Benchmark
+from nplib.feature_catalogue import NAMES, VISIT_FEATURES
 from nplib.files import TargetExists
 from nplib.metrics import kendall_tau
 from nplib.sample import read_sample
 from nplib.surrogate import DESCRIPTION, TABLES, make_surrogate, read_model
-from nplib.surrogate_fit import fit_surrogate, latent
+from nplib.surrogate_fit import FEATURES_LEARNT, fit_surrogate, latent
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,11 @@ def test_no_cell_s_own_result_goes_into_its_expectation(sample, space):
     for b, budget in enumerate(BUDGETS):
         good = accuracies[:, b] > 0.12
         assert abs(kendall_tau(accuracies[good, b], columns[f"expected_{budget}"][rows[good]])) < 0.06
+
+
+def test_trees_learn_from_the_features_that_the_shipped_files_were_fitted_on():
+    """What the catalogue has had since stands behind them, or they could not be made again."""
+    assert NAMES[FEATURES_LEARNT] == VISIT_FEATURES[0].name
 
 
 def test_ranks_become_normal_quantiles():
