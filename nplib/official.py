@@ -124,7 +124,7 @@ def _run(path: Path, target: Path) -> dict[str, np.ndarray]:
             "cannot take, a record of fewer than three evaluations for instance; if it reads none, install it and "
             "TensorFlow anew, or do without (nplib convert needs neither)"
         )
-    with np.load(target) as arrays:
+    with np.load(target, allow_pickle=False) as arrays:
         return dict(arrays)
 
 
