@@ -115,7 +115,8 @@ def draw_cell(
 ) -> None:
     """Draw a cell from left to right: a disc for every vertex, coloured by its operation, and its edges.
 
-    Edges are as thick as their weights, (V, V), from 0 to 1, if these are given; notes stand below the vertices."""
+    Edges are as thick as their weights, (V, V), from 0 to 1, if these are given; notes stand below the vertices.
+    """
     picture = lay_out(cell)
     places = picture.places
     for (u, v), bend in zip(cell.edges, picture.bends, strict=True):
@@ -131,12 +132,13 @@ def draw_cell(
             connectionstyle=f"arc3,rad={bend}",
         )
         axes.add_patch(arrow)
-    for place, operation, note in zip(places, cell.operations, notes or [""] * len(places), strict=True):
+    for place, operation in zip(places, cell.operations, strict=True):
         axes.plot(
             *place, "o", markersize=23, color=OPERATION_COLOURS[operation], markeredgecolor="0.3", markeredgewidth=0.8
         )
         ink = "white" if operation == CONV3X3 else "black"
         axes.text(*place, OPERATION_LABELS[operation], ha="center", va="center", size=8, color=ink)
+    for place, note in zip(places, notes, strict=False):
         axes.annotate(note, place, (0, -13), textcoords="offset points", ha="center", va="top", size=8)
     axes.set(xlim=(-0.6, places[:, 0].max() + 0.6), ylim=(-picture.reach, picture.reach))
     axes.set_title(title, size=9)
@@ -221,15 +223,8 @@ def pairs(panels: Sequence[tuple[np.ndarray, np.ndarray, str, str]], diagonal: C
     """Scatter pictures side by side, each (x, y, label of x, label of y); those numbered get the line y = x."""
     figure, axes = columns(len(panels), width=4.2, height=3.6)
     for number, (panel, (x, y, x_label, y_label)) in enumerate(zip(axes, panels, strict=True)):
-        panel.plot(
-            x,
-            y,
-            ".",
-            color=BLUE,
-            markersize=3 if len(x) > 500 else 6,
-            alpha=0.25 if len(x) > 500 else 0.8,
-            rasterized=True,
-        )
+        look = {"markersize": 3, "alpha": 0.25} if len(x) > 500 else {"markersize": 6, "alpha": 0.8}
+        panel.plot(x, y, ".", color=BLUE, rasterized=True, **look)
         if number in diagonal:
             low, high = min(x.min(), y.min()), max(x.max(), y.max())
             panel.plot([low, high], [low, high], color=GREY, linewidth=1)
