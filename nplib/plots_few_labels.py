@@ -39,8 +39,8 @@ def by_labels(values: Mapping[str, Mapping[int, np.ndarray]], what: str) -> Figu
     figure, axes = columns(1, width=6.6, height=4.0)
     for number, (name, by_count) in enumerate(values.items()):
         counts = np.array(list(by_count)) * (1 + 0.012 * (number - (len(values) - 1) / 2))
-        means = [row.mean() for row in by_count.values()]
-        errors = [row.std(ddof=1) if len(row) > 1 else 0 for row in by_count.values()]
+        means = np.array([row.mean() for row in by_count.values()])
+        errors = np.array([row.std(ddof=1) if len(row) > 1 else 0.0 for row in by_count.values()])
         axes[0].errorbar(counts, means, errors, fmt="o-", color=PALETTE[number], markersize=5, label=name)
     every = sorted({count for by_count in values.values() for count in by_count})
     axes[0].set(xscale="log", xlabel="labelled cells", ylabel=what)
