@@ -1,6 +1,6 @@
 """One door to all predictors: the graph network and the Gaussian process are fitted by the same call.
 
-The configuration says which: a :class:`~nplib.training.TrainingConfig` or a :class:`~nplib.gp.GPConfig`. Experiments,
+The configuration says which: a :class:`~nplib.training.TrainingConfig` or a :class:`~nplib.gp_config.GPConfig`. Experiments,
 cross-validation, two stages and searches fit through it, so that each runs with either.
 """
 
