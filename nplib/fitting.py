@@ -1,7 +1,7 @@
 """One door to all predictors: the graph network and the Gaussian process are fitted by the same call.
 
-The configuration says which: a :class:`~nplib.training.TrainingConfig` or a :class:`~nplib.gp_config.GPConfig`. Experiments,
-cross-validation, two stages and searches fit through it, so that each runs with either.
+The configuration says which: a :class:`~nplib.training.TrainingConfig` or a :class:`~nplib.gp_config.GPConfig`.
+Experiments, cross-validation, two stages and searches fit through it, so that each runs with either.
 """
 
 from __future__ import annotations
