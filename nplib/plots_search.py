@@ -9,6 +9,8 @@ import numpy as np
 from nplib.plots import BLUE, GREEN, GREY, ORANGE, PALETTE, POINTS_SHOWN, Axes, Figure, columns, finish
 from nplib.trainings import Histories, Trainings
 
+_QUERIES = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]  # ticks of a logarithmic axis
+
 
 def _curve(axes: Axes, x: np.ndarray, values: np.ndarray, colour: object, name: str) -> None:
     """The mean over searches, and a band of the middle 80 % of them."""
@@ -53,6 +55,9 @@ def accuracy_by_queries(
             _curve(axes[1], queries, history.best_test[:, kept], colour, name)
     for panel, what in zip(axes, ("validation accuracy seen (%)", "its test accuracy (%)"), strict=False):
         panel.set(xscale="log", xlabel="trainings", ylabel=what, xlim=(from_query, to_query))
+        ticks = [tick for tick in _QUERIES if from_query <= tick <= to_query]
+        panel.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        panel.set_xticks([], minor=True)
         if low is not None:
             panel.set_ylim(bottom=100 * low)
     _legend(figure, axes[0])
