@@ -8,14 +8,13 @@ from dataclasses import asdict
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from nplib.files import replacing
 from nplib.gp import GPPredictor
 from nplib.gp_config import GPConfig
 from nplib.gp_fit import WEIGHTS, Priors
-from nplib.predictor import BadWeights
+from nplib.predictor import BadWeights, read_safetensors
 
 _STATE = ("rows", "labels")
 _OF_MEMBERS = ("columns", "parameters")  # an array each, named columns.0 and so on
@@ -46,12 +45,7 @@ def load_gp(path: str | os.PathLike) -> GPPredictor:
     BadWeights
         If the file is missing, no safetensors, has no configuration, or its tensors do not fit that.
     """
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (OSError, SafetensorError) as error:
-        raise BadWeights(f"{path}: cannot be read as safetensors ({error}); save a bag with save_gp") from None
+    metadata, state = read_safetensors(path, "save a bag with save_gp")
     try:
         values = json.loads(metadata["gp"])
         priors, sets = Priors(**values.pop("priors")), tuple(map(tuple, values.pop("feature_sets")))

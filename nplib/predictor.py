@@ -294,6 +294,21 @@ def save_predictor(target: str | os.PathLike, predictor: Predictor, overwrite: b
         save_file(state, partial, metadata={"config": json.dumps(asdict(predictor.config))})
 
 
+def read_safetensors(path: str | os.PathLike, remedy: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """What a safetensors file says of itself, and its tensors by name.
+
+    Raises
+    ------
+    BadWeights
+        If it cannot be read; the message ends with the remedy.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise BadWeights(f"{path}: cannot be read as safetensors ({error}); {remedy}") from None
+
+
 def load_predictor(path: str | os.PathLike, device: str | torch.device = "cpu") -> Predictor:
     """Read a predictor that :func:`save_predictor` wrote.
 
@@ -302,12 +317,7 @@ def load_predictor(path: str | os.PathLike, device: str | torch.device = "cpu") 
     BadWeights
         If the file is missing, no safetensors, has no configuration, or its tensors do not fit that.
     """
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (OSError, SafetensorError) as error:
-        raise BadWeights(f"{path}: cannot be read as safetensors ({error}); save weights with save_predictor") from None
+    metadata, state = read_safetensors(path, "save weights with save_predictor")
     known = {field.name for field in fields(PredictorConfig)}
     try:
         values = json.loads(metadata["config"])
