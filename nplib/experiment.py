@@ -122,7 +122,7 @@ def run_experiment(
     config: Config,
     *,
     device: str = "auto",
-    test_batch_size: int = 512,
+    test_batch_size: int = 256,
     after_epochs: int = 0,
     callback: Callable[[int, Fit], None] | None = None,
     progress: bool = False,

@@ -77,7 +77,7 @@ class Fit:
         np.ndarray
     )  # (M, epochs), points²; of cross-entropy nats, of ranking outputs; dropout on, mean over an epoch's steps
 
-    def predict(self, graphs: Graphs, batch_size: int = 512) -> np.ndarray:
+    def predict(self, graphs: Graphs, batch_size: int = 256) -> np.ndarray:
         """Predicted accuracies (fractions), or logits, of every predictor, shape (M, N), float64."""
         return np.stack([predictor.predict(graphs, batch_size) for predictor in self.predictors])
 

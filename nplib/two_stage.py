@@ -86,7 +86,7 @@ class TwoStageFit:
         """One for each classifier and its regressor."""
         return self.classifier.seeds
 
-    def apply(self, graphs: Graphs, batch_size: int = 512) -> TwoStagePrediction:
+    def apply(self, graphs: Graphs, batch_size: int = 256) -> TwoStagePrediction:
         """Everything that both stages say, each computed once; so many cells at a time."""
         logits, regressed = (fit.predict(graphs, batch_size) for fit in (self.classifier, self.regressor))
         return TwoStagePrediction(logits, regressed, self.decision, self.rejected_accuracy)
