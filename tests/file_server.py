@@ -121,14 +121,15 @@ class FileServer:
         request.end_headers()
         cut = self.cuts.pop(0) if self.cuts else self.always_cut
         body = body[:cut]
+        # Before the client can have it all, and look.
+        self.sent += len(body)
+        if self.replacements:
+            self.etag, self.content = self.replacements.pop(0)
         if self.chunked:
             request.wfile.write(b"%x\r\n%b\r\n" % (len(body), body) + b"0\r\n\r\n" * (cut is None))
         else:
             request.wfile.write(body)
         request.wfile.flush()
-        self.sent += len(body)
-        if self.replacements:
-            self.etag, self.content = self.replacements.pop(0)
         if cut is not None and self.stalls:
             self.stalls -= 1
             self.stalled.wait()
