@@ -12,10 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from plain_search import Plain, plain_evolution
 
 from nplib import sources
-from nplib.benchmark import Benchmark
-from nplib.cell import Cell
 from nplib.predictor import Graphs
 from nplib.proposers import make_proposer
 from nplib.search import evolution, local_search, predictor_search
@@ -23,7 +22,7 @@ from nplib.trainings import Trainings
 
 POPULATION, TOURNAMENT = 100, 10
 FIRST, BEST = 172, 100
-PAIRS = [(x, y) for y in range(1, 7) for x in range(y)]
+MUTATION_RATES = 1 / 7, 1 / 5  # an edge's, an operation's
 
 
 def timed(work: Callable[[], object]) -> tuple[float, object]:
@@ -31,51 +30,6 @@ def timed(work: Callable[[], object]) -> tuple[float, object]:
     started = time.perf_counter()
     result = work()
     return time.perf_counter() - started, result
-
-
-def plain_evolution(
-    benchmark: Benchmark, rows: dict[bytes, int], accuracy: np.ndarray, queries: int, seed: int
-) -> list[int]:
-    """Regularised evolution that prunes and hashes every child; random numbers are drawn in the order of ours."""
-    random = np.random.default_rng([seed, 2])
-    trained: dict[int, None] = {}
-    population: list[tuple[np.ndarray, list[int], float]] = []
-    order, oldest = list(range(POPULATION)), 0
-    while len(trained) < queries:
-        if len(population) < POPULATION:
-            row = int(random.integers(0, len(accuracy)))
-            if row in trained:
-                continue
-            cell = benchmark.cell(row)
-            spare = 7 - cell.num_vertices
-            kept = [*range(cell.num_vertices - 1), 6]
-            matrix = np.zeros((7, 7), dtype=np.int8)
-            matrix[np.ix_(kept, kept)] = cell.matrix
-            interior = [*cell.codes[1:-1].tolist(), *(int(random.integers(0, 3)) for _ in range(spare))]
-            population.append((matrix, interior, accuracy[row]))
-        else:
-            drawn = []
-            for i in range(TOURNAMENT):
-                j = int(random.integers(i, POPULATION))
-                order[i], order[j] = order[j], order[i]
-                drawn.append(population[order[i]])
-            parent = max(drawn, key=lambda member: member[2])
-            found = None
-            while found is None:
-                matrix, interior = parent[0].copy(), list(parent[1])
-                for pair in PAIRS:
-                    if random.random() < 1 / 7:
-                        matrix[pair] ^= 1
-                for v in range(5):
-                    if random.random() < 1 / 5:
-                        interior[v] = (interior[v] + 1 + int(random.integers(0, 2))) % 3
-                cell = Cell.from_codes(matrix, [-1, *interior, -2])
-                found = rows.get(cell.module_hash.encode()) if cell.in_space else None
-            row = found
-            population[oldest] = (matrix, interior, accuracy[row])
-            oldest = (oldest + 1) % POPULATION
-        trained.setdefault(row)
-    return list(trained)
 
 
 def main() -> None:
@@ -94,13 +48,12 @@ def main() -> None:
     seconds, _ = timed(lambda: evolution(trainings, options.queries, range(options.repeats)))
     print(f"evolution, {options.repeats} searches to {options.queries:,} queries:             {seconds:6.2f} s")
 
-    rows = {name: row for row, name in enumerate(benchmark.hashes.tolist())}
+    world = Plain(benchmark)
     ratios, plain_seconds = [], []
     for seed in range(options.plain_repeats):
-        accuracy = trainings.met(seed)
-        plain, expected = timed(
-            lambda met=accuracy, seed=seed: plain_evolution(benchmark, rows, met, options.plain_queries, seed)
-        )
+        rules = options.plain_queries, POPULATION, TOURNAMENT, *MUTATION_RATES, np.random.default_rng([seed, 2])
+        met = trainings.met(seed)
+        plain, expected = timed(lambda met=met, rules=rules: plain_evolution(world, met, *rules))
         ours, found = timed(lambda seed=seed: evolution(trainings, options.plain_queries, [seed]))
         assert found.cells[0].tolist() == expected
         plain_seconds.append(plain)
