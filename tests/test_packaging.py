@@ -185,7 +185,7 @@ def test_what_is_imported_is_declared(files, extras):
     paths = [path for path in sorted((PROJECT / files).rglob("*")) if path.suffix in (".py", ".ipynb")]
     texts = [*DECLARED["dependencies"], *(text for extra in extras for text in EXTRAS[extra])]
     declared = {canonicalize_name(Requirement(text).name) for text in texts}
-    own = {"nplib", *(path.stem for path in paths)}
+    own = {"nplib", *(path.stem for path in paths), *(path.stem for path in (PROJECT / "benchmarks").glob("*.py"))}
     distributions = importlib.metadata.packages_distributions()
     for path in paths:
         for name in {name.partition(".")[0] for name in imports(code_of(path))} - own - sys.stdlib_module_names:
