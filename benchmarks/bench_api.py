@@ -13,7 +13,7 @@ import numpy as np
 
 from nplib import api
 from nplib.cell import INPUT, INTERIOR_OPERATIONS, OUTPUT
-from nplib.surrogate import load_surrogate
+from nplib.sources.surrogate import load_surrogate
 
 Result = TypeVar("Result")
 

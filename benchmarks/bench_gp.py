@@ -17,8 +17,8 @@ import torch
 
 from nplib.features import NAMES
 from nplib.gp import GPConfig, GPPredictor, fit_gps
-from nplib.gp_fit import NOISE
-from nplib.gp_targets import TARGETS
+from nplib.gp.process import NOISE
+from nplib.gp.targets import TARGETS
 from nplib.predictor import Graphs
 from nplib.space import load_space
 

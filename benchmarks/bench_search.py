@@ -16,9 +16,9 @@ from plain_search import Plain, plain_evolution
 
 from nplib import sources
 from nplib.predictor import Graphs
-from nplib.proposers import make_proposer
 from nplib.search import evolution, local_search, predictor_search
-from nplib.trainings import Trainings
+from nplib.search.proposers import make_proposer
+from nplib.search.trainings import Trainings
 
 POPULATION, TOURNAMENT = 100, 10
 FIRST, BEST = 172, 100

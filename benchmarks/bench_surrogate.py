@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from nplib.benchmark import Benchmark
-from nplib.export import records_of
 from nplib.records import write_records
+from nplib.records.export import records_of
+from nplib.sources.surrogate import make_surrogate, read_model
 from nplib.space import load_space
-from nplib.surrogate import make_surrogate, read_model
 
 Result = TypeVar("Result")
 

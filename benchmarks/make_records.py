@@ -16,10 +16,10 @@ import numba
 import numpy as np
 from tqdm import tqdm
 
-from nplib.decoding import BASE64, CODES, FIRST_NAME, LAST_NAME, NAME_BYTES, NAMES, masked_crc32c
+from nplib._files import replacing
+from nplib._layout import BUDGETS, RUNS
 from nplib.errors import UserError
-from nplib.files import replacing
-from nplib.layout import BUDGETS, RUNS
+from nplib.records.decoding import BASE64, CODES, FIRST_NAME, LAST_NAME, NAME_BYTES, NAMES, masked_crc32c
 from nplib.space import SPACE_SIZE, Space, load_space
 
 CHUNK_RECORDS = 20_000

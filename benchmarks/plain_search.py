@@ -45,7 +45,7 @@ def plain_evolution(
     operation_rate: float,
     rng: np.random.Generator,
 ) -> list[int]:
-    """Rows that regularised evolution trains, in order; random numbers are drawn as by :mod:`nplib.evolution`."""
+    """Rows that regularised evolution trains, in order; random numbers are those of :mod:`nplib.search.mutation`."""
     trained: dict[int, None] = {}
     population: list[
         tuple[np.ndarray, list[int], int]

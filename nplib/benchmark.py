@@ -1,7 +1,8 @@
 """Every result of a benchmark in memory: cells, and what was measured when each was trained.
 
-The file is HDF5 in the layout that the reference reads and writes (:mod:`nplib.layout`): six plain datasets. Attributes
-say more where the file is ours; a file without them opens as well. Accuracies are fractions, times are seconds.
+The file is HDF5 in the layout that the reference reads and writes (:mod:`nplib._layout`): six plain datasets.
+Attributes say more where the file is ours; a file without them opens as well. Accuracies are fractions, times are
+seconds.
 """
 
 from __future__ import annotations
@@ -17,10 +18,8 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
-from nplib.cell import Cell, pad_cells
-from nplib.errors import UserError
-from nplib.files import replacing
-from nplib.layout import (
+from nplib._files import replacing
+from nplib._layout import (
     AXES,
     BUDGETS,
     LAYOUT,
@@ -40,6 +39,8 @@ from nplib.layout import (
     metric_position,
     read_attributes,
 )
+from nplib.cell import Cell, pad_cells
+from nplib.errors import UserError
 from nplib.space import Space
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class Benchmark:
 
         Raises
         ------
-        nplib.files.TargetExists
+        nplib._files.TargetExists
             If the target exists and ``overwrite`` is false.
         UserError
             If it cannot be written, for want of room for instance.

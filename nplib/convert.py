@@ -1,8 +1,8 @@
 """Convert an official tfrecord file of NASBench-101 to the HDF5 that everything here reads.
 
 The file streams through in blocks. This thread reads them and finds the frames; others check and decode whole blocks
-(:mod:`nplib.decoding`) and take the file's SHA-256; this one puts the results in place, in order
-(:mod:`nplib.assembly`). Rows of an unusual layout, and everything that is wrong, go to :mod:`nplib.records`.
+(:mod:`nplib.records.decoding`) and take the file's SHA-256; this one puts the results in place, in order
+(:mod:`nplib.records.assembly`). Rows of an unusual layout, and everything that is wrong, go to :mod:`nplib.records`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from typing import BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from nplib.assembly import Assembly, budget_problem
+from nplib._files import check_target
+from nplib._layout import BUDGETS, LAYOUT, RUNS
 from nplib.benchmark import Benchmark
 from nplib.cell import MAX_VERTICES, OPERATION_CODES
-from nplib.decoding import (
+from nplib.errors import UserError
+from nplib.records.assembly import Assembly, budget_problem
+from nplib.records.decoding import (
     DAMAGED,
     DECODED,
     FRAME_BYTES,
@@ -35,11 +38,8 @@ from nplib.decoding import (
     decode_rows,
     scan_frames,
 )
-from nplib.errors import UserError
-from nplib.files import check_target
-from nplib.frames import HEADER, BadRecord, open_records, read_frame
-from nplib.layout import BUDGETS, LAYOUT, RUNS
-from nplib.records import EVALUATION_FIELDS, Record, decode_record
+from nplib.records.frames import HEADER, BadRecord, open_records, read_frame
+from nplib.records.record import EVALUATION_FIELDS, Record, decode_record
 from nplib.space import load_space
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """One door to all predictors: the graph network and the Gaussian process are fitted by the same call.
 
-The configuration says which: a :class:`~nplib.training.TrainingConfig` or a :class:`~nplib.gp_config.GPConfig`.
+The configuration says which: a :class:`~nplib.training.TrainingConfig` or a :class:`~nplib.gp.config.GPConfig`.
 Experiments, cross-validation, two stages and searches fit through it, so that each runs with either.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from nplib.errors import UserError
-from nplib.gp import LEAST_LABELS, GPConfig, GPFit, fit_gps
+from nplib.gp.predictor import LEAST_LABELS, GPConfig, GPFit, fit_gps
 from nplib.predictor import Graphs
 from nplib.training import Fit, TrainingConfig, fit_predictors
 

@@ -20,13 +20,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from nplib._devices import map_on_cores
+from nplib._files import replacing
 from nplib.benchmark import Benchmark
 from nplib.cell import MAX_VERTICES, OPERATION_CODES
 from nplib.errors import UserError
-from nplib.feature_scales import columns_of
-from nplib.features import NAMES, compute_features
-from nplib.files import replacing
-from nplib.parallel import map_on_cores
+from nplib.features.compute import NAMES, compute_features
+from nplib.features.scales import columns_of
 from nplib.space import edge_bits
 
 NUM_OPERATIONS = len(OPERATION_CODES)
@@ -140,7 +140,7 @@ class Graphs:
 
     @cached_property
     def features(self) -> np.ndarray:
-        """The features of :mod:`nplib.feature_catalogue`, shape (N, F), float32; parts of the graphs share them."""
+        """The features of :mod:`nplib.features.catalogue`, shape (N, F), float32; parts of the graphs share them."""
         features = np.empty((len(self), len(NAMES)), dtype=np.float32)
         off_diagonal = ~torch.eye(MAX_VERTICES, dtype=torch.bool)
         for start in range(0, len(self), FEATURES_AT_A_TIME):
@@ -156,7 +156,7 @@ class Graphs:
         return {}
 
     def columns(self, names: Sequence[str]) -> np.ndarray:
-        """Standardised features by name, shape (N, C), float32; see :mod:`nplib.feature_scales`. Kept once computed."""
+        """Standardised features by name, shape (N, C), float32: :mod:`nplib.features.scales`. Kept once computed."""
         names = tuple(names)
         if names not in self._columns:
             self._columns[names] = columns_of(self.features, names)
@@ -291,7 +291,7 @@ def save_predictor(target: str | os.PathLike, predictor: Predictor, overwrite: b
 
     Raises
     ------
-    nplib.files.TargetExists
+    nplib._files.TargetExists
         If there is a file and ``overwrite`` is false.
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in predictor.state_dict().items()}

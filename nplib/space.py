@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nplib._files import cache_folder, replacing
 from nplib.cell import (
     INPUT,
     MAX_EDGES,
@@ -28,7 +29,6 @@ from nplib.cell import (
     parameter_costs,
 )
 from nplib.errors import UserError
-from nplib.files import cache_folder, replacing
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class Space:
         graph = TABLE_STARTS[num_vertices] + bits
         matrix = self.matrix_of_graph[graph]
         interior = (self.kept_of_graph[graph] >> 1) & ((1 << (np.asarray(num_vertices) - 2)) - 1)
-        cells = self.cell_of_matrix[matrix, _kept_opcodes()[interior, numbers]]
+        cells = self.cell_of_matrix[matrix, kept_opcodes()[interior, numbers]]
         return np.where(matrix < 0, np.int32(-1), cells)
 
     @cached_property
@@ -187,7 +187,7 @@ class Space:
 
 
 @cache
-def _kept_opcodes() -> np.ndarray:
+def kept_opcodes() -> np.ndarray:
     """Opcode that is left when only some interior vertices are kept, shape (32, 243), int16."""
     numbers = np.arange(NUM_OPCODES)
     table = np.zeros((2**NUM_INTERIOR, NUM_OPCODES), dtype=np.int16)
@@ -222,7 +222,7 @@ def _prune_graphs(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _enumerate() -> dict[str, np.ndarray]:
     """All cells and the look-up tables, from nothing; a few seconds."""
-    from nplib.hashing import isomorphism_keys, module_digests  # compiled: only loaded when there is no cache
+    from nplib._hashing import isomorphism_keys, module_digests  # compiled: only loaded when there is no cache
 
     pruned = {size: _prune_graphs(size) for size in TABLE_SIZES}
     full_bits = {}

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nplib._files import replacing
 from nplib.benchmark import Benchmark
 from nplib.errors import UserError
-from nplib.files import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ def save_splits(target: str | os.PathLike, splits: Mapping[str, np.ndarray], ove
 
     Raises
     ------
-    nplib.files.TargetExists
+    nplib._files.TargetExists
         If the target exists and ``overwrite`` is false.
     UserError
         If it cannot be written, for want of room for instance.

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from nplib._devices import map_on_cores
+from nplib._stacked import Masks, StackedPredictors, make_batches
 from nplib.cell import MAX_VERTICES
 from nplib.errors import UserError
-from nplib.parallel import map_on_cores
 from nplib.predictor import Graphs, Predictor, PredictorConfig
-from nplib.stacked import Masks, StackedPredictors, make_batches
 
 # At most so many predictors train as one batch: more share no more, and fall out of the processor's cache.
 STACK_SIZE = 10

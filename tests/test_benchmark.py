@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from nplib._files import TargetExists
 from nplib.benchmark import (
     BUDGETS,
     METRICS,
@@ -20,7 +21,6 @@ from nplib.benchmark import (
 )
 from nplib.cell import Cell
 from nplib.errors import UserError
-from nplib.files import TargetExists
 
 CHAIN = Cell([[0, 1, 0], [0, 0, 1], [0, 0, 0]], ["input", "conv3x3-bn-relu", "output"])
 POOL = Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["input", "maxpool3x3", "output"])

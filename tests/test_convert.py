@@ -23,16 +23,16 @@ from record_files import (
 )
 
 from nplib import convert
-from nplib.assembly import Assembly
+from nplib._files import TargetExists, sha256_of
+from nplib._layout import BUDGETS, METRICS
 from nplib.benchmark import Benchmark
 from nplib.cell import OPERATION_CODES
 from nplib.convert import Conversion, convert_tfrecord
-from nplib.decoding import ODD, Rows, decode_rows, scan_frames
 from nplib.errors import UserError
-from nplib.files import TargetExists, sha256_of
-from nplib.frames import encode_frame
-from nplib.layout import BUDGETS, METRICS
 from nplib.records import BadRecord, Record, encode_record, read_records
+from nplib.records.assembly import Assembly
+from nplib.records.decoding import ODD, Rows, decode_rows, scan_frames
+from nplib.records.frames import encode_frame
 
 
 def metrics_by_hand(rows: list[Record]) -> tuple[dict[str, int], np.ndarray]:

@@ -15,8 +15,8 @@ from record_files import (
     make_records,
 )
 
+from nplib._files import sha256_of
 from nplib.convert import convert_tfrecord
-from nplib.files import sha256_of
 
 
 @pytest.fixture(scope="session")

@@ -9,20 +9,20 @@ import pytest
 import torch
 
 from nplib.benchmark import Benchmark, empty_metrics
-from nplib.classification import average_precision, passing
+from nplib.cli.train import TrainOptions, run_train
+from nplib.cli.two_stage import TwoStageOptions, run_two_stage
+from nplib.cli.validation_report import ValidateOptions, run_validate
 from nplib.errors import UserError
-from nplib.experiment import run_experiment
 from nplib.fitting import fit_models, least_cells
 from nplib.gp import GPConfig, GPFit, fit_gps
-from nplib.gp_files import load_gp
+from nplib.gp.files import load_gp
 from nplib.metrics import kendall_tau
 from nplib.predictor import Graphs, PredictorConfig
-from nplib.train_command import TrainOptions, run_train
+from nplib.studies.cross_validation import BadSplit, cross_validate, k_folds
+from nplib.studies.experiment import run_experiment
 from nplib.training import Fit, TrainingConfig, fit_predictors
 from nplib.two_stage import TwoStageConfig, classifier_config, fit_two_stage, held_out_probabilities
-from nplib.two_stage_command import TwoStageOptions, run_two_stage
-from nplib.validation import BadSplit, cross_validate, k_folds
-from nplib.validation_report import ValidateOptions, run_validate
+from nplib.two_stage.classification import average_precision, passing
 
 GP = GPConfig()
 NETWORK = TrainingConfig(epochs=2, predictor=PredictorConfig(hidden=8, head=8))

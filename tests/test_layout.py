@@ -1,4 +1,4 @@
-"""nplib.layout: what a benchmark file must hold, and what is said of one that does not."""
+"""nplib._layout: what a benchmark file must hold, and what is said of one that does not."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
+from nplib._layout import LAYOUT
 from nplib.benchmark import BadBenchmark, Benchmark, empty_metrics
 from nplib.cell import Cell
-from nplib.layout import LAYOUT
 
 CHAIN = Cell([[0, 1, 0], [0, 0, 1], [0, 0, 0]], ["input", "conv3x3-bn-relu", "output"])
 POOL = Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["input", "maxpool3x3", "output"])

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from nplib._files import TargetExists
+from nplib._stacked import RANKING_MARGIN, Masks, StackedPredictors, make_batches
 from nplib.cell import CONV1X1, CONV3X3, INPUT, MAXPOOL3X3, OUTPUT, Cell, pad_cells
 from nplib.errors import UserError
-from nplib.files import TargetExists
 from nplib.predictor import BadWeights, Graphs, Predictor, PredictorConfig, load_predictor, save_predictor
-from nplib.stacked import RANKING_MARGIN, Masks, StackedPredictors, make_batches
 
 SMALL = PredictorConfig(hidden=12, layers=2, head=8)
 

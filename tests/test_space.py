@@ -1,4 +1,4 @@
-"""nplib.space and nplib.hashing: all cells, their names, the tables that find them, and the cache."""
+"""nplib.space and nplib._hashing: all cells, their names, the tables that find them, and the cache."""
 
 import json
 import logging
@@ -11,8 +11,8 @@ from graph_strategies import cells, relabelled_cells
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nplib._hashing import isomorphism_keys, module_digests
 from nplib.cell import Cell, InvalidCell, pad_cells
-from nplib.hashing import isomorphism_keys, module_digests
 from nplib.space import (
     CACHE_VERSION,
     CACHED_ARRAYS,

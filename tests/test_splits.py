@@ -6,10 +6,10 @@ import logging
 import numpy as np
 import pytest
 
+from nplib._files import TargetExists
 from nplib.benchmark import Benchmark, MissingMetric, empty_metrics, metric_position
 from nplib.cell import Cell
 from nplib.errors import UserError
-from nplib.files import TargetExists
 from nplib.splits import (
     EXTRA_SIZES,
     NAMES,

@@ -1,0 +1,163 @@
+"""Columns that a predictor reads: features over all 423,624 cells, standardised, or as normal scores.
+
+A column is named as its feature, or as its feature and ``:normal``. The first is (x - mean) / sd over all cells of the
+space, whatever cells are at hand. The second is what a normally distributed number of the same rank among all cells
+would be: rare values are drawn in, and crowded ones apart. What has to be known of all cells is computed once and kept
+in the cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from scipy.special import ndtri
+
+from nplib._files import cache_folder, replacing
+from nplib.errors import UserError
+from nplib.features.catalogue import FEATURES, NAMES
+from nplib.features.compute import compute_features
+from nplib.space import load_space
+
+logger = logging.getLogger(__name__)
+
+NORMAL = ":normal"
+# A feature's distribution is kept as so many quantiles.
+QUANTILES = 1001
+# Ranks nearer to the ends than this, as a share of all cells, count as this.
+EXTREME = 0.001
+CACHED_ARRAYS = ("mean", "sd", "quantiles", "normal_mean", "normal_sd")
+
+
+def base_name(column: str) -> str:
+    """The feature that a column is made of.
+
+    Examples
+    --------
+    >>> base_name("paths:normal"), base_name("paths")
+    ('paths', 'paths')
+    """
+    return column.removesuffix(NORMAL)
+
+
+def all_columns() -> tuple[str, ...]:
+    """Names of all columns: features in the order of the catalogue, then the same as normal scores."""
+    return (*NAMES, *(name + NORMAL for name in NAMES))
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureScales:
+    """Of each feature, over all cells of the space.
+
+    Attributes
+    ----------
+    mean, sd : array, shape (F,)
+    quantiles : array, shape (F, 1001)
+        From the smallest value to the largest.
+    normal_mean, normal_sd : array, shape (F,)
+        Of its normal scores.
+    """
+
+    mean: np.ndarray
+    sd: np.ndarray
+    quantiles: np.ndarray
+    normal_mean: np.ndarray
+    normal_sd: np.ndarray
+
+    def column(self, name: str, values: np.ndarray) -> np.ndarray:
+        """A column, shape (N,), float64, from the values of its feature, shape (N,)."""
+        place = _PLACES[base_name(name)]
+        if name.endswith(NORMAL):
+            return (_normal_scores(values, self.quantiles[place]) - self.normal_mean[place]) / self.normal_sd[place]
+        return (values - self.mean[place]) / self.sd[place]
+
+
+def columns_of(features: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Columns by name.
+
+    Parameters
+    ----------
+    features : array, shape (N, F)
+        As :func:`nplib.features.compute_features` gives them.
+    names : sequence of str, length C
+        Of features, or of features and ``:normal``.
+
+    Returns
+    -------
+    array, shape (N, C), float32
+
+    Raises
+    ------
+    UserError
+        If there is no such feature.
+    """
+    if unknown := [name for name in names if base_name(name) not in _PLACES]:
+        raise UserError(f"no column is called {unknown[0]!r}; nplib.features.feature_table lists all features")
+    scales = load_scales()
+    columns = np.empty((len(features), len(names)), dtype=np.float32)
+    for place, name in enumerate(names):
+        columns[:, place] = scales.column(name, features[:, _PLACES[base_name(name)]].astype(np.float64))
+    return columns
+
+
+def _normal_scores(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """Normal scores of the ranks of values among all cells; equal values share the middle of their ranks."""
+    knots, first, counts = np.unique(quantiles, return_index=True, return_counts=True)
+    ranks = (first + (counts - 1) / 2) / (len(quantiles) - 1)
+    return ndtri(np.clip(np.interp(values, knots, ranks), EXTREME, 1 - EXTREME))
+
+
+def _compute() -> dict[str, np.ndarray]:
+    """Everything that is kept, from all cells; a few seconds."""
+    space = load_space()
+    features = compute_features(space.num_vertices, space.adjacency, space.operations).astype(np.float32)
+    places = np.round(np.linspace(0, len(features) - 1, QUANTILES)).astype(int)
+    arrays = {name: np.empty(len(NAMES)) for name in CACHED_ARRAYS if name != "quantiles"}
+    arrays["quantiles"] = np.empty((len(NAMES), QUANTILES))
+    for place in range(len(NAMES)):
+        values = np.sort(features[:, place]).astype(np.float64)
+        arrays["quantiles"][place] = values[places]
+        scores = _normal_scores(values, values[places])
+        for prefix, numbers in (("", values), ("normal_", scores)):
+            arrays[f"{prefix}mean"][place], arrays[f"{prefix}sd"][place] = numbers.mean(), numbers.std()
+    return arrays
+
+
+def _cache_path() -> Path:
+    """Where the scales are kept: a name that changes with what features there are and how they are defined."""
+    definition = repr([(feature.name, feature.formula) for feature in FEATURES]).encode()
+    return cache_folder() / f"feature-scales-{hashlib.sha256(definition).hexdigest()[:16]}.npz"
+
+
+@cache
+def load_scales() -> FeatureScales:
+    """The scales, from the cache folder, or computed once and stored there."""
+    try:
+        path = _cache_path()
+    except OSError as error:
+        logger.warning("scales of features cannot be kept: %s; set NPLIB_CACHE to a folder you may write to", error)
+        return FeatureScales(**_compute())
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return FeatureScales(**{name: stored[name] for name in CACHED_ARRAYS})
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        logger.warning("%s cannot be read (%s); the scales of features are computed anew", path, error)
+    arrays = _compute()
+    try:
+        with replacing(path, overwrite=True) as partial, open(partial, "wb") as file:
+            np.savez(file, **arrays)
+    except (OSError, UserError) as error:
+        logger.warning("scales of features cannot be kept as %s: %s", path, error)
+    return FeatureScales(**arrays)
+
+
+_PLACES = {name: place for place, name in enumerate(NAMES)}

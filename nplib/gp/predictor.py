@@ -1,0 +1,333 @@
+"""The Gaussian-process predictor: it knows what a cell does to a signal, and says how sure it is.
+
+It reads the named features of :mod:`nplib.features.catalogue` instead of a graph. With 172 labels it ranks far better
+than the graph network of :mod:`nplib.predictor` and is fitted in less than a second. In place of one Gaussian process
+there can be a bag of them, each with a random part of the features and one of several scales of accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from nplib._devices import map_on_cores
+from nplib.errors import UserError
+from nplib.gp.config import DEFAULT, LEAST_LABELS, GPConfig
+from nplib.gp.process import JITTER, GaussianProcess, GPFailed, Priors, most_probable
+from nplib.gp.targets import ScoreMap, target_values
+from nplib.predictor import Graphs
+from nplib.training import choose_device, training_rows
+
+__all__ = ["GPConfig", "GPFailed", "GPFit", "GPPredictor", "Priors", "fit_gps"]
+
+CPU = torch.device("cpu")
+# An exact posterior of more labels would take more than a gigabyte.
+MOST_LABELS = 10_000
+# So many numbers of a kernel stay in a core's cache between the steps of a prediction.
+CACHED_NUMBERS = 2**18
+CELLS_AT_A_TIME = 16_384
+
+
+class GPPredictor:
+    """A fitted predictor.
+
+    A cell's *score* is what members learn accuracies as, in standard deviations of the labels, averaged over members.
+
+    Parameters
+    ----------
+    config : GPConfig
+    seed : int
+        What decided which member has which features.
+    rows : array, shape (n, F)
+        Columns of the labelled cells, those of ``config.features``; see :mod:`nplib.features.scales`.
+    labels : array, shape (n,)
+        Their accuracies, fractions.
+    columns : list of array, length M, shapes (c,), int64
+        Which features each member has.
+    parameters : list of array, length M, shapes (3 + c,)
+        Its hyper-parameters, see :func:`nplib.gp.process.column_scales`.
+    """
+
+    def __init__(
+        self,
+        config: GPConfig,
+        seed: int,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        columns: Sequence[np.ndarray],
+        parameters: Sequence[np.ndarray],
+    ) -> None:
+        self.config, self.seed = config, seed
+        self.rows, self.labels, self.columns, self.parameters = rows, labels, columns, parameters
+        values = list(_targets(config, labels))
+        self.members = [
+            GaussianProcess(row, rows[:, chosen], targets)
+            for targets, chosen, row in zip(values, columns, parameters, strict=True)
+        ]
+        self.map = ScoreMap.through(np.mean(values, axis=0), labels)
+
+    def predict(self, graphs: Graphs, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
+        """Expected accuracies (fractions), shape (N,), float64.
+
+        An increasing function of the mean score: all cells are taken to be as uncertain as a label that is left out is
+        on average.
+        """
+        means, _ = self._posteriors(graphs, batch_size, variance=False)
+        sd = np.sqrt(np.mean([member.left_out_variance for member in self.members]))
+        return self.map.expected(means.mean(axis=0), sd)
+
+    def posterior(self, graphs: Graphs, batch_size: int = CELLS_AT_A_TIME) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each cell's score, both of shape (N,), float64.
+
+        Of the cell, not of one run, whose noise comes on top. Of several members it is that of a random one.
+        """
+        means, variances = self._posteriors(graphs, batch_size, variance=True)
+        return means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(axis=0))
+
+    def quantile(self, graphs: Graphs, quantile: float, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
+        """The accuracy (fraction) that a new label of each cell is below with a given chance, shape (N,), float64.
+
+        Raises
+        ------
+        UserError
+            If the chance is not between 0 and 1.
+        """
+        return self._quantiles(graphs, [quantile], batch_size)[0]
+
+    def accuracy_interval(
+        self, graphs: Graphs, coverage: float = 0.9, batch_size: int = CELLS_AT_A_TIME
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Bounds between which a new label (fraction) of each cell is with a given chance, both of shape (N,), float64.
+
+        Raises
+        ------
+        UserError
+            If the chance is not between 0 and 1.
+        """
+        if not 0 < coverage < 1:
+            raise UserError(f"coverage is {coverage}; it must be between 0 and 1, as 0.9")
+        low, high = self._quantiles(graphs, [(1 - coverage) / 2, (1 + coverage) / 2], batch_size)
+        return low, high
+
+    def chance_above(self, graphs: Graphs, accuracy: float, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
+        """The chance that a new label of each cell is above an accuracy (fraction), shape (N,), float64."""
+        from scipy.special import ndtr
+
+        mean, sd = self._of_labels(graphs, batch_size)
+        return ndtr((mean - self.map.score(accuracy)) / sd)
+
+    def relevance(self) -> np.ndarray:
+        """How much each of ``config.features`` matters, shape (F,).
+
+        The slope of the mean score by the feature, in standard deviations of the labels for one of the feature: its
+        root mean square over the labelled cells. Features that go together share what matters.
+        """
+        slopes = np.zeros_like(self.rows)
+        for chosen, member in zip(self.columns, self.members, strict=True):
+            slopes[:, chosen] += member.slopes() / len(self.members)
+        return np.sqrt(np.mean(slopes**2, axis=0))
+
+    def sample(self, graphs: Graphs, count: int, random: np.random.Generator) -> np.ndarray:
+        """Joint draws from the posterior of the cells' scores, shape (count, N), float64; for a few thousand cells.
+
+        A draw is one of a random member.
+        """
+        X = graphs.columns(self.config.features).astype(np.float64)
+        which = random.integers(len(self.members), size=count)
+        normal = random.standard_normal((count, len(graphs)))
+        draws = np.empty_like(normal)
+        for number in np.unique(which):
+            member = self.members[number]
+            mean, covariance = member.joint(X[:, self.columns[number]])
+            covariance.diagonal().add_(JITTER * member.amplitude)
+            factor = torch.linalg.cholesky(covariance).numpy()
+            draws[which == number] = normal[which == number] @ factor.T + mean.numpy()
+        return draws
+
+    def _posteriors(self, graphs: Graphs, batch_size: int, variance: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of every member's score, both of shape (M, N)."""
+        if batch_size < 1:
+            raise UserError(f"batch_size is {batch_size}; it must be 1 or more")
+        means, variances = np.zeros((2, len(self.members), len(graphs)))
+        step = max(CACHED_NUMBERS // len(self.labels), 64)
+        columns = [torch.from_numpy(chosen) for chosen in self.columns]
+        table = torch.from_numpy(graphs.columns(self.config.features))
+
+        def fill(start: int) -> None:
+            stop = min(start + batch_size, len(graphs))
+            X = table[start:stop]
+            for begin in range(0, len(X), step):
+                part = X[begin : begin + step]
+                rows = slice(start + begin, start + begin + len(part))
+                for number, (chosen, member) in enumerate(zip(columns, self.members, strict=True)):
+                    values = part if len(chosen) == part.shape[1] else part.index_select(1, chosen)
+                    mean, spread = member.predict(values, variance=variance)
+                    means[number, rows] = mean.numpy()
+                    if spread is not None:
+                        variances[number, rows] = spread.numpy()
+
+        map_on_cores(fill, range(0, len(graphs), batch_size), CPU)
+        return means, variances
+
+    def _of_labels(self, graphs: Graphs, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of the score that a new label of each cell has, both of shape (N,)."""
+        mean, sd = self.posterior(graphs, batch_size)
+        return mean, np.sqrt(sd**2 + np.mean([member.noise for member in self.members]))
+
+    def _quantiles(self, graphs: Graphs, quantiles: Sequence[float], batch_size: int) -> list[np.ndarray]:
+        from scipy.special import ndtri
+
+        for quantile in quantiles:
+            if not 0 < quantile < 1:
+                raise UserError(f"quantile is {quantile}; it must be between 0 and 1")
+        mean, sd = self._of_labels(graphs, batch_size)
+        return [self.map.accuracies(mean + ndtri(quantile) * sd) for quantile in quantiles]
+
+
+@dataclass(frozen=True, eq=False)
+class GPFit:
+    """Fitted predictors, one a seed."""
+
+    predictors: list[GPPredictor]
+    seeds: tuple[int, ...]
+
+    def predict(self, graphs: Graphs, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
+        """Expected accuracies (fractions) by every predictor, shape (M, N), float64."""
+        return np.stack([predictor.predict(graphs, batch_size) for predictor in self.predictors])
+
+    def first(self, count: int) -> GPFit:
+        """The predictors of the first so many seeds."""
+        return GPFit(self.predictors[:count], self.seeds[:count])
+
+
+def fit_gps(
+    graphs: Graphs,
+    accuracies: np.ndarray,
+    seeds: Sequence[int],
+    config: GPConfig = DEFAULT,
+    *,
+    training_cells: np.ndarray | Sequence[np.ndarray] | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool = False,
+) -> GPFit:
+    """Fit one predictor a seed.
+
+    A seed decides which member has which features; with one member that has them all, nothing is random.
+
+    Parameters
+    ----------
+    graphs : Graphs
+        All cells, N of them.
+    accuracies : array, shape (N,)
+        Fractions; only those of training cells are looked at.
+    seeds : sequence of int
+    config : GPConfig
+    training_cells : array, shape (n,) or (len(seeds), n), or sequence of len(seeds) arrays, shapes (n_m,), optional
+        See :func:`nplib.training.fit_predictors`. Hyper-parameters are fitted to the first ``config.hyper_cells``. A
+        cell may be there more than once, as if its label had been measured again.
+    device : str or torch.device
+        Checked, and otherwise for likeness with :func:`nplib.training.fit_predictors`: all is done on the CPU.
+    progress : bool
+        Show a bar on stderr.
+
+    Raises
+    ------
+    GPFailed
+        If there are fewer than 3 labels or more than 10,000, all are alike, or one is no fraction.
+    UserError
+        If seeds, shapes or training cells do not fit.
+    """
+    if isinstance(device, str):
+        choose_device(device)
+    rows = _check_labels(graphs, accuracies, seeds, training_cells)
+    accuracies = np.asarray(accuracies, dtype=np.float64)
+    table = graphs.columns(config.features)
+    bags = [
+        (int(seed), table[cells].astype(np.float64), accuracies[cells], _random_columns(config, int(seed)))
+        for seed, cells in zip(seeds, rows, strict=True)
+    ]
+    members = [
+        (X[:, chosen], targets)
+        for _, X, labels, columns in bags
+        for targets, chosen in zip(_targets(config, labels), columns, strict=True)
+    ]
+    with tqdm(total=len(members), unit="member", desc="fitting", disable=not progress) as bar:
+
+        def fit(member: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+            X, targets = (values[: config.hyper_cells] for values in member)
+            found = most_probable(X, targets, config.priors, config.iterations)
+            bar.update()
+            return found
+
+        parameters = map_on_cores(fit, members, CPU)
+
+    def condition(number: int) -> GPPredictor:
+        seed, X, labels, columns = bags[number]
+        found = parameters[number * config.members : (number + 1) * config.members]
+        return GPPredictor(config, seed, X, labels, columns, found)
+
+    return GPFit(map_on_cores(condition, range(len(bags)), CPU), tuple(int(seed) for seed in seeds))
+
+
+def _check_labels(
+    graphs: Graphs,
+    accuracies: np.ndarray,
+    seeds: Sequence[int],
+    training_cells: np.ndarray | Sequence[np.ndarray] | None,
+) -> list[np.ndarray]:
+    """Indices of the training cells of each seed, once everything that can be wrong is not."""
+    if not len(seeds):
+        raise UserError("no seeds: nothing would be fitted; give at least one")
+    if any(int(seed) != seed or seed < 0 for seed in seeds):
+        raise UserError(f"seeds are {list(seeds)}; they must be whole numbers, 0 or more")
+    if np.shape(accuracies) != (len(graphs),):
+        raise UserError(f"accuracies have shape {np.shape(accuracies)} for {len(graphs)} cells; give one for each")
+    rows = training_rows(training_cells, len(seeds), len(graphs))
+    for cells in rows:
+        labels = np.asarray(accuracies)[cells]
+        if len(cells) < LEAST_LABELS:
+            raise GPFailed(
+                f"{len(cells)} cells to learn from; a Gaussian process needs at least {LEAST_LABELS}, and ranks well "
+                "from some 40 on"
+            )
+        if len(cells) > MOST_LABELS:
+            raise GPFailed(
+                f"{len(cells):,} cells to learn from; an exact Gaussian process takes memory with their square and "
+                f"time with their cube, so give {MOST_LABELS:,} at most, or train a graph network"
+            )
+        wrong = cells[~((labels >= 0) & (labels <= 1))]
+        if len(wrong):
+            raise GPFailed(
+                f"the accuracy of cell {wrong[0]} is {accuracies[wrong[0]]} ({len(wrong)} such cells); learn only from "
+                "cells whose accuracy is known, as a fraction between 0 and 1"
+            )
+        if np.ptp(labels) == 0:
+            raise GPFailed(
+                f"all {len(cells)} cells to learn from have the accuracy {labels[0]}; nothing can be ranked by that: "
+                "give cells whose accuracies differ"
+            )
+    return rows
+
+
+def _random_columns(config: GPConfig, seed: int) -> list[np.ndarray]:
+    """Columns of each member among ``config.features``, sorted: of two of a set, from both ends of one random order."""
+    places = {name: place for place, name in enumerate(config.features)}
+    columns = []
+    for member in range(config.members):
+        turn, which = divmod(member, len(config.feature_sets))
+        names = config.feature_sets[which]
+        order = np.random.default_rng([seed, which, turn // 2]).permutation([places[name] for name in names])
+        count = max(round(config.column_share * len(names)), 1)
+        columns.append(np.sort(order[::-1][:count] if turn % 2 else order[:count]))
+    return columns
+
+
+def _targets(config: GPConfig, labels: np.ndarray) -> Iterator[np.ndarray]:
+    """What each member learns the labels as, each of shape (n,)."""
+    values = [target_values(name, labels) for name in config.targets]
+    for number in range(config.members):
+        yield values[number % len(values)]

@@ -1,0 +1,133 @@
+"""Pictures of cells: where vertices and edges go, and the drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+
+from nplib.cell import CONV3X3, Cell
+from nplib.plots.style import (
+    OPERATION_COLOURS,
+    OPERATION_LABELS,
+    finish,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class CellPicture:
+    """A cell laid out from left to right, in units of the distance between two columns.
+
+    Attributes
+    ----------
+    places : array, shape (V, 2)
+        Of vertices: x, the longest path from the input in edges, and y, about 0.
+    bends : list of float
+        Of edges, in the order of :attr:`nplib.cell.Cell.edges`: how far each curves, as in matplotlib's ``arc3``.
+    reach : float
+        How far the picture goes up and down.
+    """
+
+    places: np.ndarray
+    bends: list[float]
+    reach: float
+
+
+def lay_out(cell: Cell) -> CellPicture:
+    """Place the vertices of a cell in columns, and bend its edges so that they pass by other vertices and one another.
+
+    An edge to the next column is straight.
+    """
+    depths = _depths(cell)
+    places = np.zeros((cell.num_vertices, 2))
+    for depth in range(depths.max() + 1):
+        row = np.flatnonzero(depths == depth)
+        places[row, 0] = depth
+        places[row, 1] = (len(row) - 1) / 2 - np.arange(len(row))
+    bends: list[float] = []
+    reach = max(1.4, np.abs(places[:, 1]).max() + 0.6)
+    for u, v in cell.edges:
+        between = [w for w in range(cell.num_vertices) if w not in (u, v)]
+        bends.append(_bend(places[u], places[v], places[between], bends))
+        peak = (places[u, 1] + places[v, 1]) / 2 - bends[-1] * (depths[v] - depths[u]) / 2
+        reach = max(reach, abs(peak) + 0.2)
+    return CellPicture(places, bends, reach)
+
+
+def _depths(cell: Cell) -> np.ndarray:
+    """Longest path from the input to every vertex, in edges."""
+    depths = np.zeros(cell.num_vertices, dtype=int)
+    for u, v in cell.edges:
+        depths[v] = max(depths[v], depths[u] + 1)
+    depths[-1] = depths.max() if cell.num_vertices > 1 else 0
+    return depths
+
+
+def _bend(start: np.ndarray, stop: np.ndarray, others: np.ndarray, earlier: list[float]) -> float:
+    """How far an edge curves to pass by other vertices and earlier edges."""
+    if stop[0] - start[0] == 1:
+        return 0.0
+    t = np.linspace(0, 1, 30)[:, None]
+    forward = stop - start
+    best, fewest = 0.0, np.inf
+    for bend in (0.0, 0.35, -0.35, 0.5, -0.5, 0.65, -0.65):
+        control = (start + stop) / 2 + bend * np.array([forward[1], -forward[0]])
+        curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * stop
+        near = np.abs(curve[:, None] - others).max(axis=2).min(axis=0)  # distance of the curve to each vertex
+        beside = sum(np.sign(other) == np.sign(bend) for other in earlier)
+        cost = 10 * (near < 0.4).sum() + beside + abs(bend)
+        if cost < fewest:
+            best, fewest = bend, cost
+    return best
+
+
+def draw_cell(
+    cell: Cell, axes: Axes, title: str = "", weights: np.ndarray | None = None, notes: Sequence[str] = ()
+) -> None:
+    """Draw a cell from left to right: a disc for every vertex, coloured by its operation, and its edges.
+
+    Edges are as thick as their weights, (V, V), from 0 to 1, if these are given; notes stand below the vertices.
+    """
+    picture = lay_out(cell)
+    places = picture.places
+    for (u, v), bend in zip(cell.edges, picture.bends, strict=True):
+        arrow = FancyArrowPatch(
+            places[u],
+            places[v],
+            arrowstyle="-|>",
+            mutation_scale=11,
+            shrinkA=11,
+            shrinkB=11,
+            color="0.35",
+            linewidth=1.1 if weights is None else 0.3 + 3.2 * weights[u, v],
+            connectionstyle=f"arc3,rad={bend}",
+        )
+        axes.add_patch(arrow)
+    for place, operation in zip(places, cell.operations, strict=True):
+        axes.plot(
+            *place, "o", markersize=23, color=OPERATION_COLOURS[operation], markeredgecolor="0.3", markeredgewidth=0.8
+        )
+        ink = "white" if operation == CONV3X3 else "black"
+        axes.text(*place, OPERATION_LABELS[operation], ha="center", va="center", size=8, color=ink)
+    for place, note in zip(places, notes, strict=False):
+        axes.annotate(note, place, (0, -13), textcoords="offset points", ha="center", va="top", size=8)
+    axes.set(xlim=(-0.6, places[:, 0].max() + 0.6), ylim=(-picture.reach, picture.reach))
+    axes.set_title(title, size=9)
+    axes.axis("off")
+
+
+def draw_cells(cells: Sequence[Cell], titles: Sequence[str] = (), columns: int = 3) -> Figure:
+    """Several cells in a grid."""
+    rows = -(-len(cells) // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(3.0 * columns, 1.7 * rows), squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    titles = list(titles) or [""] * len(cells)
+    for cell, title, axes in zip(cells, titles, grid.flat, strict=False):
+        draw_cell(cell, axes, title)
+    return finish(figure)

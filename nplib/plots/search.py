@@ -1,0 +1,148 @@
+"""Pictures of searches: what they find against what they spend; drawn as those of :mod:`nplib.plots`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from nplib.plots.style import BLUE, GREEN, GREY, ORANGE, PALETTE, POINTS_SHOWN, Axes, Figure, columns, finish
+from nplib.search.trainings import Histories, Trainings
+
+_QUERIES = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]  # ticks of a logarithmic axis
+
+
+def _curve(axes: Axes, x: np.ndarray, values: np.ndarray, colour: object, name: str) -> None:
+    """The mean over searches, and a band of the middle 80 % of them."""
+    low, high = np.nanquantile(values, (0.1, 0.9), axis=0)
+    axes.plot(x, 100 * values.mean(axis=0), color=colour, linewidth=1.6, label=f"{name} ({len(values)})")
+    axes.fill_between(x, 100 * low, 100 * high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)), fontsize=9)
+
+
+def accuracy_by_queries(
+    searches: Mapping[str, Histories],
+    from_query: int,
+    to_query: int,
+    starts: Mapping[str, int] | None = None,
+    low: float | None = None,
+) -> Figure:
+    """Validation and, where known, test accuracy of the cell kept, against the number of trainings.
+
+    Parameters
+    ----------
+    searches : mapping of names to Histories
+        The number of searches is written beside the name.
+    from_query, to_query : int
+        Of the logarithmic axis.
+    starts : mapping of names to int, optional
+        From which query on a search is drawn: one that begins with random cells is drawn from the last of them.
+    low : float, optional
+        Where the axes of accuracy start, a fraction.
+    """
+    starts = starts or {}
+    with_test = not any(np.isnan(history.best_test).any() for history in searches.values())
+    figure, axes = columns(2 if with_test else 1, width=4.7, height=3.9)
+    for colour, (name, history) in zip(PALETTE, searches.items(), strict=False):
+        kept = slice(max(from_query, starts.get(name, 1)) - 1, min(to_query, history.queries))
+        queries = np.arange(history.queries)[kept] + 1
+        _curve(axes[0], queries, history.best_validation[:, kept], colour, name)
+        if with_test:
+            _curve(axes[1], queries, history.best_test[:, kept], colour, name)
+    for panel, what in zip(axes, ("validation accuracy seen (%)", "its test accuracy (%)"), strict=False):
+        panel.set(xscale="log", xlabel="trainings", ylabel=what, xlim=(from_query, to_query))
+        ticks = [tick for tick in _QUERIES if from_query <= tick <= to_query]
+        panel.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        panel.set_xticks([], minor=True)
+        if low is not None:
+            panel.set_ylim(bottom=100 * low)
+    _legend(figure, axes[0])
+    return finish(figure)
+
+
+def accuracy_by_time(
+    searches: Mapping[str, Histories], seconds: np.ndarray, low: float | None = None, by: str = "test"
+) -> Figure:
+    """Accuracy of the cell kept against training time, one training after another.
+
+    Parameters
+    ----------
+    searches : mapping of names to Histories
+    seconds : array, shape (G,)
+        Ascending; a search is drawn as far as all its repeats go.
+    low : float, optional
+        Where the axis of accuracy starts, a fraction.
+    by : str
+        ``"test"`` or ``"validation"`` accuracy.
+    """
+    figure, axes = columns(1, width=6.4, height=3.9)
+    for colour, (name, history) in zip(PALETTE, searches.items(), strict=False):
+        grid = seconds[(seconds >= history.elapsed[:, 0].max()) & (seconds <= history.elapsed[:, -1].min())]
+        _curve(axes[0], grid / 3600, history.at_seconds(grid, by), colour, name)
+    axes[0].set(xscale="log", xlabel="training time (hours)", ylabel=f"{by} accuracy of the cell kept (%)")
+    if low is not None:
+        axes[0].set_ylim(bottom=100 * low)
+    _legend(figure, axes[0])
+    return finish(figure)
+
+
+def by_first(values: Mapping[str, Mapping[int, Mapping[int, np.ndarray]]], what: str) -> Figure:
+    """What searches of a total of trainings end with, against how many of these are random; a panel a predictor.
+
+    Parameters
+    ----------
+    values : mapping of predictors to mappings of totals to mappings of numbers of random cells to arrays, shape (S,)
+        Accuracies, fractions.
+    what : str
+        Label of the axis of accuracy.
+    """
+    figure, axes = columns(len(values), width=4.7, height=3.9, sharey=True)
+    for panel, (title, by_total) in zip(axes, values.items(), strict=True):
+        for number, (total, by_count) in enumerate(by_total.items()):
+            counts = np.array(list(by_count))
+            means = np.array([100 * row.mean() for row in by_count.values()])
+            errors = [100 * row.std(ddof=1) / len(row) ** 0.5 if len(row) > 1 else 0 for row in by_count.values()]
+            shift = 1 + 0.012 * (number - (len(by_total) - 1) / 2)  # so that bars of several totals hide no other
+            panel.errorbar(counts * shift, means, errors, fmt="o-", color=PALETTE[number], label=f"{total:,} in all")
+        every = sorted({count for by_count in by_total.values() for count in by_count})
+        panel.set(xscale="log", xlabel="of them random, N", title=title)
+        panel.set_xticks(every, [str(count) for count in every])
+        panel.set_xticks([], minor=True)
+    axes[0].set_ylabel(what)
+    _legend(figure, axes[0])
+    return finish(figure)
+
+
+def validation_against_test(
+    trainings: Trainings, chosen: Mapping[str, np.ndarray], zooms: tuple[tuple[float, float], ...]
+) -> Figure:
+    """Mean validation and test accuracy of every cell, with some marked.
+
+    Parameters
+    ----------
+    trainings : Trainings
+    chosen : mapping of names to arrays of indices
+        Cells to mark, in colours of their own.
+    zooms : tuple of (low, high)
+        Ranges of the axes of the panels, fractions.
+    """
+    figure, axes = columns(len(zooms), width=4.7, height=4.4)
+    shown = np.random.default_rng(0).permutation(len(trainings))[:POINTS_SHOWN]
+    colours = (ORANGE, GREEN, PALETTE[3], PALETTE[4])
+    for panel, (low, high) in zip(axes, zooms, strict=True):
+        x, y = 100 * trainings.mean_validation, 100 * trainings.test
+        panel.plot(x[shown], y[shown], ".", color=BLUE, markersize=2, alpha=0.2, rasterized=True)
+        panel.plot([100 * low, 100 * high], [100 * low, 100 * high], color=GREY, linewidth=1)
+        for marker, colour, (name, cells) in zip("*DoX", colours, chosen.items(), strict=False):
+            label = {"label": name} if panel is axes[0] else {}
+            panel.plot(
+                x[cells], y[cells], marker, color=colour, markersize=9, markeredgecolor="0.2", linestyle="", **label
+            )
+        panel.set(xlim=(100 * low, 100 * high), ylim=(100 * low, 100 * high))
+        panel.set(xlabel="validation accuracy, mean of runs (%)", ylabel="test accuracy, mean of runs (%)")
+    _legend(figure, axes[0])
+    return finish(figure)

@@ -1,0 +1,107 @@
+"""How figures look, and whose data they say they show.
+
+A figure of surrogate data says so in its lower right corner, wherever it may be copied to. Whose data figures show is
+said once, by :func:`use_style`, and by :func:`showing` for those of other data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nplib.benchmark import SURROGATE, Benchmark
+from nplib.cell import CONV1X1, CONV3X3, INPUT, MAXPOOL3X3, OUTPUT
+from nplib.errors import UserError
+
+PALETTE = sns.color_palette("colorblind")
+BLUE, ORANGE, GREEN, RED = PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[3]
+GREY = "0.55"
+OPERATION_COLOURS = {INPUT: "0.85", OUTPUT: "0.85", CONV3X3: PALETTE[0], CONV1X1: PALETTE[9], MAXPOOL3X3: PALETTE[1]}
+OPERATION_LABELS = {INPUT: "in", OUTPUT: "out", CONV3X3: "3×3", CONV1X1: "1×1", MAXPOOL3X3: "pool"}
+BUDGET_COLOURS = sns.color_palette("flare", 4)
+SURROGATE_MARK = "surrogate data, not measurements"
+POINTS_SHOWN = 25_000  # more hide one another, and take seconds
+
+_source_shown: str | None = None  # None: nobody has said yet
+
+
+class DataNotNamed(UserError):
+    """A figure is drawn and nobody has said whose data it shows."""
+
+
+def use_style(data: Benchmark | str) -> None:
+    """Set whose data figures show, and their look: white, so that they stay readable on a dark page too.
+
+    Parameters
+    ----------
+    data : Benchmark or str
+        The benchmark, or its source where only results of it are at hand.
+    """
+    global _source_shown
+    _source_shown = _source_of(data)
+    sns.set_theme(style="ticks", context="notebook", palette="colorblind")
+    plt.rcParams.update(
+        {
+            "figure.facecolor": "white",
+            "figure.dpi": 110,
+            "savefig.facecolor": "white",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": "medium",
+            "legend.frameon": False,
+            "figure.constrained_layout.use": True,
+        }
+    )
+
+
+@contextmanager
+def showing(data: Benchmark | str) -> Iterator[None]:
+    """Figures drawn inside show the data of this benchmark (or source), whatever those around show."""
+    global _source_shown
+    before, _source_shown = _source_shown, _source_of(data)
+    try:
+        yield
+    finally:
+        _source_shown = before
+
+
+def _source_of(data: Benchmark | str) -> str:
+    return data if isinstance(data, str) else data.source
+
+
+def shows_surrogate() -> bool:
+    if _source_shown is None:
+        raise DataNotNamed("whose data does this figure show? Say so first: plots.use_style(benchmark)")
+    return _source_shown == SURROGATE
+
+
+def columns(count: int, width: float = 3.6, height: float = 3.2, **options) -> tuple[Figure, list[Axes]]:
+    figure, axes = plt.subplots(1, count, figsize=(width * count, height), squeeze=False, **options)
+    return figure, list(axes[0])
+
+
+def finish(figure: Figure) -> Figure:
+    """Mark a figure if it shows surrogate data, and close it; all functions here that return one have done so.
+
+    Raises
+    ------
+    DataNotNamed
+        If it has not been said whose data it shows.
+    """
+    if shows_surrogate():
+        # The layout keeps room below everything else for a label of the whole figure, as it would not for other text.
+        figure.supxlabel(SURROGATE_MARK, x=0.995, ha="right", fontsize=8, fontstyle="italic", color=GREY)
+    # A notebook would show the figure twice: once as the cell's value, once as an open one.
+    plt.close(figure)
+    return figure
+
+
+def legend_above(figure: Figure, axes: Axes) -> None:
+    """Put the legend of one panel above all, where it hides nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9)

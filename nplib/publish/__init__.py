@@ -1,0 +1,1 @@
+"""From notebooks to a book: :mod:`~nplib.publish.page` serves a page, :mod:`~nplib.publish.build` makes all."""

@@ -1,0 +1,178 @@
+"""The frames of a TFRecord file: a chain of byte strings, each with its length and two checksums.
+
+A frame is::
+
+    uint64 length | uint32 masked CRC32C of these 8 bytes | data | uint32 masked CRC32C of the data
+
+all little-endian, where masked means rotated right by 15 bits and increased by 0xa282ead8. Source: TensorFlow's
+description of the format. :mod:`nplib.records` says what NASBench-101 keeps in the data.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from nplib.errors import UserError
+
+HEADER = struct.Struct("<QI")  # length of the data, checksum of the length
+FOOTER = struct.Struct("<I")  # checksum of the data
+
+
+class BadRecord(UserError):
+    """A record, or what should be one, cannot be used.
+
+    Attributes
+    ----------
+    path : Path or None
+        The file; None, like the others, where data was decoded that came from no file.
+    record : int or None
+        Which record of the file, counted from 0.
+    offset : int or None
+        Where in the file its frame starts, in bytes.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        path: str | os.PathLike | None = None,
+        record: int | None = None,
+        offset: int | None = None,
+    ) -> None:
+        place = "" if path is None else f"{path}: record {record} (counted from 0), at byte {offset}: "
+        super().__init__(place + problem)
+        self.problem = problem
+        self.path = None if path is None else Path(path)
+        self.record = record
+        self.offset = offset
+
+    def at(self, path: str | os.PathLike, record: int, offset: int) -> BadRecord:
+        """The same problem with its place."""
+        return BadRecord(self.problem, path, record, offset)
+
+
+def masked_crc32c(data: bytes) -> int:
+    """Checksum of TFRecord files: CRC32C (Castagnoli), rotated right by 15 bits, plus 0xa282ead8."""
+    from nplib.records import decoding  # compiled: not loaded by whoever only decodes single rows
+
+    return int(decoding.masked_crc32c(np.frombuffer(bytearray(data), dtype=np.uint8), 0, len(data)))
+
+
+def read_frame(file: BinaryIO, path: str | os.PathLike, record: int, offset: int, size: int) -> bytes | None:
+    """The data of the frame that starts here, both checksums checked; None at the end of the file.
+
+    Parameters
+    ----------
+    file : binary file
+        Stands at ``offset``.
+    path, record, offset
+        Named in errors.
+    size : int
+        Bytes in the whole file; a length that goes beyond is never believed.
+
+    Raises
+    ------
+    BadRecord
+        If the file is cut off here, or a checksum does not fit.
+    """
+
+    def bad(problem: str) -> BadRecord:
+        return BadRecord(problem, path, record, offset)
+
+    def cut(part: str, wanted: int, found: int) -> BadRecord:
+        return bad(
+            f"the file ends in the {part} of this record, after {found} of {wanted} bytes; it was cut off, so get it "
+            "again, whole"
+        )
+
+    header = file.read(HEADER.size)
+    if not header:
+        return None
+    if len(header) < 8:
+        raise cut("length", 8, len(header))
+    if len(header) < HEADER.size:
+        raise cut("checksum of the length", 4, len(header) - 8)
+    length, stored = HEADER.unpack(header)
+    computed = masked_crc32c(header[:8])
+    if computed != stored:
+        if record == 0:
+            raise bad(
+                f"this is not a tfrecord file; its first bytes are {header!r}, where a length and its checksum should "
+                "be. Name a file such as nasbench_full.tfrecord (not packed, and not an HDF5 made from it), or get it "
+                "again if its start is damaged"
+            )
+        raise bad(
+            f"the checksum of its length {length} is {computed:#010x} and the file says {stored:#010x}; the file is "
+            "damaged here, so get it again"
+        )
+    left = size - offset - HEADER.size
+    if length > left:
+        raise cut("data", length, left)
+    data = file.read(length)
+    footer = file.read(FOOTER.size)
+    if len(data) < length:
+        raise cut("data", length, len(data))
+    if len(footer) < FOOTER.size:
+        raise cut("checksum of the data", FOOTER.size, len(footer))
+    (stored,) = FOOTER.unpack(footer)
+    computed = masked_crc32c(data)
+    if computed != stored:
+        raise bad(
+            f"the checksum of its {length} bytes of data is {computed:#010x} and the file says {stored:#010x}; the "
+            "file is damaged here, so get it again"
+        )
+    return data
+
+
+def open_records(path: str | os.PathLike) -> tuple[BinaryIO, int]:
+    """Open a file of records: the file and its size in bytes.
+
+    Raises
+    ------
+    UserError
+        If there is no such file, or it cannot be read.
+    BadRecord
+        If it is empty.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path} does not exist; name a tfrecord file such as nasbench_full.tfrecord")
+    if not path.is_file():
+        raise UserError(f"{path} is not a regular file; name a tfrecord file such as nasbench_full.tfrecord")
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - the caller closes it
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    size = os.fstat(file.fileno()).st_size
+    if size == 0:
+        file.close()
+        raise BadRecord("the file is empty; get it again", path, 0, 0)
+    return file, size
+
+
+def read_frames(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
+    """Byte offset and data of every frame of a file, both checksums checked.
+
+    Raises
+    ------
+    BadRecord
+        If the file is empty, is no tfrecord, is cut off or damaged; see :func:`~nplib.records.frames.read_frame`.
+    """
+    file, size = open_records(path)
+    with file:
+        record = offset = 0
+        while (data := read_frame(file, path, record, offset, size)) is not None:
+            yield offset, data
+            offset += HEADER.size + len(data) + FOOTER.size
+            record += 1
+
+
+def encode_frame(data: bytes) -> bytes:
+    """A TFRecord frame around the data."""
+    length = struct.pack("<Q", len(data))
+    return length + FOOTER.pack(masked_crc32c(length)) + data + FOOTER.pack(masked_crc32c(data))

@@ -1,0 +1,19 @@
+"""Searches for the best cell: what is trained, in which order, and what each rule finds."""
+
+from nplib.search.proposers import Proposer, make_proposer
+from nplib.search.searches import draw_cells, evolution, local_search, oracle, predictor_search, random_search
+from nplib.search.trainings import BadSearch, Histories, Trainings
+
+__all__ = [
+    "BadSearch",
+    "Histories",
+    "Proposer",
+    "Trainings",
+    "draw_cells",
+    "evolution",
+    "local_search",
+    "make_proposer",
+    "oracle",
+    "predictor_search",
+    "random_search",
+]

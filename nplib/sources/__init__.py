@@ -1,0 +1,25 @@
+"""Where results come from: one door to all of them, by name or by path."""
+
+from nplib.sources.door import (
+    CONVERTED,
+    NAMES,
+    OFFICIAL,
+    DataUnavailable,
+    data_folder,
+    fetch_full,
+    find,
+    find_records,
+    load,
+)
+
+__all__ = [
+    "CONVERTED",
+    "NAMES",
+    "OFFICIAL",
+    "DataUnavailable",
+    "data_folder",
+    "fetch_full",
+    "find",
+    "find_records",
+    "load",
+]

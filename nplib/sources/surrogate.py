@@ -1,0 +1,339 @@
+"""The surrogate: results for all 423,624 cells from a model of NASBench-101, for who has no 1.95 GB of measurements.
+
+It is the idea of NAS-Bench-301 (Zela et al., arXiv:2008.09777): a model of the table instead of the table. Two shipped
+files describe it, both written by :mod:`nplib.studies.surrogate_fit`: what boosted trees expect of every cell, and how
+results scatter about that. Nothing here is a measurement, and every benchmark made here says so.
+
+Each budget has a latent scale on which results are normally distributed; a cell's run is at
+
+    z = expected + effect of the cell + noise of the run,
+
+and a table leads from z to the accuracy. Failures, the test images, training accuracy and halfway come on top.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from scipy.special import expit
+
+from nplib._files import cache_folder, sha256_of
+from nplib.benchmark import BUDGETS, METRICS, RUNS, Benchmark
+from nplib.errors import UserError
+from nplib.space import Space, load_space
+
+logger = logging.getLogger(__name__)
+
+LABELS = (
+    "a model of NASBench-101 fitted to 20,001 real results, not measurements; three runs at each budget are drawn from "
+    "it, and labels take run 0"
+)
+MODEL_FORMAT = 1
+TABLES = "surrogate.npz"
+DESCRIPTION = "surrogate.json"
+
+# How many images each accuracy is counted on: 39 batches of 256.
+IMAGES = 9984
+# Images of the commonest class, which is all that a failed run still gets right: of the validation images in 146 of 166
+# failed runs of the sample; of the test images near a tenth (the smallest mean of NASBench-101 is 996).
+FAILED_VALIDATION, FAILED_TEST, FAILED_TRAIN = 949, 1000, 998
+
+# Mean and variance of the largest of three draws from a standard normal distribution.
+BEST_MEAN, BEST_VARIANCE = 3 / (2 * np.pi**0.5), 1 + (3**0.5 / 2 - 9 / 4) / np.pi
+
+# Validation minus test accuracy against validation accuracy, by budget: means of three runs of 1,182 to 1,204 cells of
+# at most five vertices (run logs of EC-NAS-Bench), in bins.
+GAP = {
+    4: ((0.1, 0.2, 0.4, 0.6), (0.0, 0.0015, 0.0030, 0.0050)),
+    12: ((0.1, 0.4, 0.6, 0.77, 0.87), (-0.002, -0.0001, 0.0032, 0.0088, 0.0110)),
+    36: ((0.1, 0.4, 0.6, 0.8, 0.9), (0.0, 0.0040, 0.0043, 0.0064, 0.0070)),
+    108: ((0.1, 0.83, 0.865, 0.89, 0.905, 0.93, 0.945), (0.0, 0.0013, 0.0040, 0.0048, 0.0060, 0.0063, 0.0066)),
+}
+# Correlation of validation and test accuracy between runs of a cell: measured at 108 epochs (54 cells); for shorter
+# budgets from the scatter of the gap in the same logs as above.
+VALIDATION_TEST_CORRELATION = {4: 0.997, 12: 0.997, 36: 0.96, 108: 0.88}
+# Noise of test accuracy in parts of that of validation accuracy (54 cells).
+TEST_NOISE = 1.04
+# Sd between cells of what test accuracy keeps to itself over all runs of a cell, fraction; from the same two sources.
+TEST_EFFECT = {4: 0.0, 12: 0.0, 36: 0.001, 108: 0.001}
+
+# Halfway accuracy = 0.1 + (end - 0.1) expit(h), with h normal: mean, sd between cells, sd between runs. Measured for
+# 108 epochs (54 cells); for shorter budgets nothing is known, and these are guesses: early, and as noisy.
+HALFWAY = {4: (-0.6, 0.3, 0.45), 12: (-0.2, 0.3, 0.45), 36: (0.5, 0.35, 0.45), 108: (0.99, 0.42, 0.52)}
+# Training error in parts of validation error, halfway and at the end. Measured halfway of 108 epochs (54 cells);
+# guesses for shorter budgets.
+TRAIN_ERROR = {4: (0.99, 0.98), 12: (0.97, 0.9), 36: (0.92, 0.5), 108: (0.876, None)}
+# At the end of 108 epochs training images are learnt by heart but for the worst cells (the same 54): training error,
+# in parts of the validation error, at a validation error of 0.13; the power by which it falls; its scatter (log).
+TRAIN_ERROR_AT_END = (0.015, 7.0, 0.8)
+# Sd of the logarithm of training time between runs of a cell: measured (54 cells, 108 epochs).
+TIME_NOISE = 0.0016
+
+
+class BadSurrogate(UserError):
+    """A file of the surrogate is missing, damaged, or not the one that belongs to the other."""
+
+
+@dataclass(frozen=True, eq=False)
+class SurrogateModel:
+    """What is shipped, read and checked.
+
+    Attributes
+    ----------
+    expected : dict
+        By budget: what trees expect of every cell on the latent scale, shape (423624,), float64.
+    failing : array, shape (423624,)
+        Logit of the chance that a run of 36 epochs fails, before the effect of the cell.
+    log_seconds : array, shape (423624,)
+        Logarithm of the training time of 108 epochs, s.
+    description : dict
+        Everything else: tables, variances, correlations, and the figures that the fit was judged by.
+    sha256 : str
+        Of both files together.
+    """
+
+    expected: dict[int, np.ndarray]
+    failing: np.ndarray
+    log_seconds: np.ndarray
+    description: dict
+    sha256: str
+
+
+def cells_digest(space: Space) -> str:
+    """SHA-256 of all module hashes in the order of the space: whether rows of a table are the cells that they were."""
+    return hashlib.sha256(space.hashes.tobytes()).hexdigest()
+
+
+def read_model(folder: Path | None = None) -> SurrogateModel:
+    """The model from its two files.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where they lie; by default those that are shipped.
+
+    Raises
+    ------
+    BadSurrogate
+        If one is missing, or the checksum of the tables is not the one that the description gives.
+    """
+    folder = Path(str(files("nplib.sources"))) if folder is None else Path(folder)
+    tables, about = folder / TABLES, folder / DESCRIPTION
+    mend = f"restore {TABLES} and {DESCRIPTION} as they were shipped, or make both anew with `nplib surrogate fit`"
+    for path in (tables, about):
+        if not path.is_file():
+            raise BadSurrogate(f"{path} is not there; {mend}")
+    try:
+        description = json.loads(about.read_text(encoding="utf8"))
+        stated, version = description["sha256"], description["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadSurrogate(
+            f"{about} is no description of a surrogate ({type(error).__name__}: {error}); {mend}"
+        ) from error
+    if version != MODEL_FORMAT:
+        raise BadSurrogate(f"{about} is of format {version!r}; this nplib reads {MODEL_FORMAT}: {mend}")
+    found = sha256_of(tables)
+    if found != stated:
+        raise BadSurrogate(f"{tables} is damaged or not the shipped file: SHA-256 {found}, not {stated}; {mend}")
+    if description["cells"] != cells_digest(load_space()):
+        raise BadSurrogate(f"{tables} was made for cells in another order than those of this nplib; {mend}")
+    with np.load(tables, allow_pickle=False) as stored:
+        columns = {name: stored[name] * description["steps"][name] for name in stored.files}
+    sha256 = hashlib.sha256((found + sha256_of(about)).encode()).hexdigest()
+    expected = {budget: columns[f"expected_{budget}"] for budget in BUDGETS}
+    return SurrogateModel(expected, columns["failing"], columns["log_seconds"], description, sha256)
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Latent values of every run, before they become accuracies.
+
+    Attributes
+    ----------
+    validation, test : dict
+        By budget: latent values, shape (N, 3).
+    failed : dict
+        By budget: whether a run fails, shape (N, 3), bool.
+    """
+
+    validation: dict[int, np.ndarray]
+    test: dict[int, np.ndarray]
+    failed: dict[int, np.ndarray]
+
+
+def effect_sd(expected: np.ndarray, scatter: dict, budget: int) -> np.ndarray:
+    """Sd of a cell's effect: what trees leave unexplained, less what noise of runs adds to their labels."""
+    residual = np.interp(expected, *scatter["residual_sd"][str(budget)])
+    noise = np.interp(expected, *scatter["noise_sd"][str(budget)]) ** 2
+    if budget == BUDGETS[-1]:  # the best of three varies less than one, but for cells that differ in noise
+        noise *= BEST_VARIANCE + BEST_MEAN**2 * (1 - np.exp(-(scatter["noise_spread"] ** 2)))
+    return np.sqrt(np.maximum(residual**2 - noise, (0.1 * residual) ** 2))
+
+
+def draw_latent(expected: dict[int, np.ndarray], failing: np.ndarray, scatter: dict, rng: np.random.Generator) -> Draws:
+    """Draw cells' effects and runs' noise.
+
+    Parameters
+    ----------
+    expected : dict
+        By budget, shape (N,).
+    failing : array, shape (N,)
+        As ``SurrogateModel.failing``.
+    scatter : dict
+        ``residual_sd`` (by budget, knots and sds: of what trees leave unexplained, against what they expect),
+        ``noise_sd`` (the same of one run's noise), ``noise_spread`` (sd of its logarithm between cells alike),
+        ``effect_root`` (4 x 4: a cell's effects on the four budgets are this times four independent ones) and
+        ``failures`` (``cell_sd``, and the ``offset`` of the logit by budget).
+    rng : Generator
+    """
+    count = len(failing)
+    effects = rng.standard_normal((count, len(BUDGETS))) @ np.array(scatter["effect_root"]).T
+    # A noisy cell is noisy at every budget. The mean square is about 1, so that sds stay sds. Without a bound the
+    # noisiest of so many cells would have runs that are better than any of NASBench-101.
+    spread = scatter["noise_spread"]
+    loudness = np.minimum(np.exp(spread * rng.standard_normal(count) - spread**2), 2.0)
+    chances = scatter["failures"]
+    proneness = chances["cell_sd"] * rng.standard_normal(count)
+    draws = Draws({}, {}, {})
+    for b, budget in enumerate(BUDGETS):
+        noise_sd = np.interp(expected[budget], *scatter["noise_sd"][str(budget)])
+        middle = expected[budget] + effect_sd(expected[budget], scatter, budget) * effects[:, b]
+        if budget == BUDGETS[-1]:
+            # Trees saw the best of three runs there: a single one lies lower.
+            middle -= BEST_MEAN * noise_sd * np.exp(-(spread**2) / 2)
+        noise_sd, middle = (noise_sd * loudness)[:, None], middle[:, None]
+        noise = rng.standard_normal((count, RUNS))
+        other = rng.standard_normal((count, RUNS))
+        same = VALIDATION_TEST_CORRELATION[budget]
+        draws.validation[budget] = middle + noise_sd * noise
+        draws.test[budget] = middle + TEST_NOISE * noise_sd * (same * noise + np.sqrt(1 - same**2) * other)
+        chance = rng.random((count, RUNS))
+        if str(budget) in chances:
+            draws.failed[budget] = chance < expit(failing + chances[str(budget)] + proneness)[:, None]
+        else:
+            draws.failed[budget] = np.zeros((count, RUNS), dtype=bool)
+    return draws
+
+
+def accuracy_of_latent(z: np.ndarray, table: dict) -> np.ndarray:
+    """Accuracy as a fraction, of latent values of any shape, by a table of quantiles (``z``, ``accuracy``).
+
+    Below the table its smallest accuracy is given. Above it, where the sample has none, the logarithm of the error goes
+    on with the slope of the table's uppermost hundredth.
+    """
+    knots, accuracies = np.array(table["z"]), np.array(table["accuracy"])
+    above = np.maximum(z - knots[-1], 0) * table["slope_above"]
+    return 1 - (1 - np.interp(z, knots, accuracies)) * np.exp(-above)
+
+
+def make_surrogate(seed: int = 0, model: SurrogateModel | None = None) -> Benchmark:
+    """Draw three runs of every cell at every budget; some seconds.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same bits.
+    model : SurrogateModel, optional
+        By default the one that is shipped.
+
+    Returns
+    -------
+    Benchmark
+        All 423,624 cells in the order of the space; source ``"surrogate"``.
+
+    Raises
+    ------
+    BadSurrogate
+        If a shipped file is missing or damaged.
+    """
+    model = read_model() if model is None else model
+    space = load_space()
+    rng = np.random.Generator(np.random.PCG64(seed))
+    draws = draw_latent(model.expected, model.failing, model.description["scatter"], rng)
+    count = len(space)
+    metrics = np.empty((count, len(BUDGETS), RUNS, 2, len(METRICS)), dtype=np.float32)
+    time_scale = model.description["scatter"]["time_scale"]
+    seconds = np.exp(model.log_seconds + rng.laplace(0, time_scale, count))[:, None]
+    halfway_effect = rng.standard_normal((count, 1))
+    test_effect = rng.standard_normal((count, 1))
+    for b, budget in enumerate(BUDGETS):
+        table = model.description["tables"][str(budget)]
+        failed = draws.failed[budget]
+        validation = accuracy_of_latent(draws.validation[budget], table)
+        test = accuracy_of_latent(draws.test[budget], table)
+        test -= np.interp(test, *GAP[budget]) + TEST_EFFECT[budget] * test_effect
+        run_seconds = seconds * budget / BUDGETS[-1] * np.exp(TIME_NOISE * rng.standard_normal((count, RUNS)))
+        mean, between_cells, between_runs = HALFWAY[budget]
+        reached = expit(mean + between_cells * halfway_effect + between_runs * rng.standard_normal((count, RUNS)))
+        # A run that fails has either failed by then, or goes on as the others until then.
+        lost_before = failed & (rng.random((count, RUNS)) < 0.5)
+        spoilt = (FAILED_VALIDATION, FAILED_TEST, FAILED_TRAIN)
+        for point in range(2):
+            if point == 1:
+                accuracies, lost = [validation, test], failed
+            else:
+                accuracies, lost = [0.1 + np.maximum(a - 0.1, 0) * reached for a in (validation, test)], lost_before
+            accuracies.append(1 - train_error(1 - accuracies[0], budget, point, rng))
+            metrics[:, b, :, point, 0] = run_seconds * (1 + point) / 2
+            for column, accuracy, images in zip((2, 3, 1), accuracies, spoilt, strict=True):
+                counted = np.where(lost, images, np.rint(np.clip(accuracy, 0, 1) * IMAGES))
+                metrics[:, b, :, point, column] = counted / IMAGES
+    about = {"source": "surrogate", "labels": LABELS, "sha256": _identity(model, seed)}
+    return Benchmark.from_space(space, np.arange(count), metrics, **about)
+
+
+def train_error(error: np.ndarray, budget: int, point: int, rng: np.random.Generator) -> np.ndarray:
+    """Training error of runs, fractions, of their validation error; ``point`` is 0 for halfway, 1 for the end."""
+    part = TRAIN_ERROR[budget][point]
+    if part is None:
+        at_most, power, spread = TRAIN_ERROR_AT_END
+        part = np.minimum(at_most * (error / 0.13) ** power * np.exp(spread * rng.standard_normal(error.shape)), 1.0)
+    return error * part
+
+
+def _identity(model: SurrogateModel, seed: int) -> str:
+    return hashlib.sha256(f"{model.sha256} {sha256_of(__file__)} {seed}".encode()).hexdigest()
+
+
+@cache
+def _shipped() -> SurrogateModel:
+    return read_model()
+
+
+def load_surrogate(seed: int = 0) -> Benchmark:
+    """The surrogate of a seed from the cache folder, or made once and stored there.
+
+    Raises
+    ------
+    BadSurrogate
+        If a shipped file is missing or damaged.
+    """
+    model = _shipped()
+    identity = _identity(model, seed)
+    try:
+        path = cache_folder() / f"surrogate-{seed}.hdf5"  # a name a seed: older versions do not pile up
+    except OSError as error:
+        logger.warning("the surrogate cannot be kept: %s; set NPLIB_CACHE to a folder you may write to", error)
+        return make_surrogate(seed, model)
+    if path.is_file():
+        try:
+            benchmark = Benchmark.open(path)
+            if benchmark.sha256 == identity:
+                return benchmark
+            logger.info("%s is of another version; the surrogate is made anew", path)
+        except UserError as error:
+            logger.warning("%s cannot be used (%s); the surrogate is made anew", path, error)
+    benchmark = make_surrogate(seed, model)
+    try:
+        benchmark.save(path, overwrite=True)
+    except (OSError, UserError) as error:
+        logger.warning("the surrogate cannot be kept as %s: %s", path, error)
+        return benchmark
+    return Benchmark.open(path)

@@ -1,0 +1,21 @@
+"""The paper's two stages: a classifier of good cells, then a regressor trained on good ones alone."""
+
+from nplib.two_stage.prediction import TwoStagePrediction
+from nplib.two_stage.stages import (
+    TwoStageConfig,
+    TwoStageFailed,
+    TwoStageFit,
+    classifier_config,
+    fit_two_stage,
+    held_out_probabilities,
+)
+
+__all__ = [
+    "TwoStageConfig",
+    "TwoStageFailed",
+    "TwoStageFit",
+    "TwoStagePrediction",
+    "classifier_config",
+    "fit_two_stage",
+    "held_out_probabilities",
+]

@@ -1,0 +1,281 @@
+"""Two stages: a classifier says which cells are good, and a regressor trained on good cells ranks those.
+
+Both stages learn from the same N cells, and a rejected cell is lost for good. Source: Wen et al., "Neural Predictor for
+Neural Architecture Search", 2019. Its PyTorch reproduction has no classifier: it takes the true label in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from nplib.errors import UserError
+from nplib.fitting import AnyFit, Config, fit_models, least_cells
+from nplib.gp.classifier import GPClassifierFit
+from nplib.gp.predictor import GPConfig
+from nplib.predictor import Graphs
+from nplib.studies.cross_validation import k_folds
+from nplib.training import Fit, TrainingConfig, fit_predictors, training_rows
+from nplib.two_stage.classification import passing
+from nplib.two_stage.prediction import TwoStagePrediction, check_decision, probabilities_of
+
+SECOND_STAGES = ("passing", "accepted")
+
+
+class TwoStageFailed(UserError):
+    """Two stages cannot be trained on these cells; the message says what to change."""
+
+
+def classifier_config(regressor: Config, learning_rate: float = 2e-4) -> Config:
+    """The first stage for a regressor: the same network and training, but for the loss and the paper's rate.
+
+    A Gaussian process needs no other settings to say how likely a cell is to pass.
+    """
+    if isinstance(regressor, GPConfig):
+        return regressor
+    logit = replace(regressor.predictor, label_mean=0.0, label_std=1.0, squashed=False)
+    return replace(regressor, learning_rate=learning_rate, predictor=logit, loss="cross_entropy")
+
+
+@dataclass(frozen=True)
+class TwoStageConfig:
+    """How both stages are trained."""
+
+    above: float = 0.91  # fraction; a cell passes if its label is above
+    classifier: Config = field(default_factory=lambda: classifier_config(TrainingConfig()))
+    regressor: Config = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.above <= 1:
+            raise UserError(f"above is {self.above}; it is an accuracy as a fraction, from 0 to 1")
+        for name, loss in (("classifier", "cross_entropy"), ("regressor", "mse")):
+            stage = getattr(self, name)
+            if isinstance(stage, TrainingConfig) and stage.loss != loss:
+                raise UserError(f"the loss of the {name} is {stage.loss!r}; it must be {loss!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class TwoStageFit:
+    """Trained classifiers and regressors, one of each a seed, M seeds.
+
+    Attributes
+    ----------
+    config : TwoStageConfig
+    classifier : Fit or GPClassifierFit
+    regressor : Fit or GPFit
+    decision : float
+        Cells are accepted from this probability on.
+    second_stage_cells : list of array, length M
+        Indices of the cells that each regressor was trained on.
+    rejected_accuracy : array, shape (M,)
+        Mean label of the training cells that do not pass, fractions: what is predicted of a rejected cell.
+    """
+
+    config: TwoStageConfig
+    classifier: Fit | GPClassifierFit
+    regressor: AnyFit
+    decision: float
+    second_stage_cells: list[np.ndarray]
+    rejected_accuracy: np.ndarray
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """One for each classifier and its regressor."""
+        return self.classifier.seeds
+
+    def apply(self, graphs: Graphs, batch_size: int = 256) -> TwoStagePrediction:
+        """Everything that both stages say, each computed once; so many cells at a time."""
+        logits, regressed = (fit.predict(graphs, batch_size) for fit in (self.classifier, self.regressor))
+        return TwoStagePrediction(logits, regressed, self.decision, self.rejected_accuracy)
+
+    def probabilities(self, graphs: Graphs) -> np.ndarray:
+        """That a cell passes, shape (M, N)."""
+        return probabilities_of(self.classifier.predict(graphs))
+
+    def accepted(self, graphs: Graphs, decision: float | None = None) -> np.ndarray:
+        """Which cells reach the second stage, shape (M, N), bool; at the own threshold or another."""
+        return self.probabilities(graphs) >= (self.decision if decision is None else check_decision(decision))
+
+    def predict(self, graphs: Graphs) -> np.ndarray:
+        """See :attr:`~nplib.two_stage.prediction.TwoStagePrediction.accuracies`."""
+        return self.apply(graphs).accuracies
+
+    def scores(self, graphs: Graphs) -> np.ndarray:
+        """See :attr:`~nplib.two_stage.prediction.TwoStagePrediction.scores`."""
+        return self.apply(graphs).scores
+
+
+def fit_two_stage(
+    graphs: Graphs,
+    labels: np.ndarray,
+    seeds: Sequence[int],
+    config: TwoStageConfig = TwoStageConfig(),
+    *,
+    training_cells: np.ndarray | Sequence[np.ndarray] | None = None,
+    second_stage: str = "passing",
+    decision: float = 0.5,
+    classifier: Fit | GPClassifierFit | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool = False,
+) -> TwoStageFit:
+    """Train a classifier and a regressor a seed, both on the same cells and on no other.
+
+    Parameters
+    ----------
+    graphs : Graphs
+        All cells.
+    labels : array, shape (N,)
+        Accuracies, fractions; looked at for training cells only.
+    seeds : sequence of int
+    config : TwoStageConfig
+    training_cells : array or sequence of arrays, optional
+        As for :func:`nplib.training.fit_predictors`.
+    second_stage : str
+        What the regressor learns from: the training cells whose label ``"passing"`` the threshold, as in the reference,
+        or those that the classifier ``"accepted"``.
+    decision : float
+        Cells are accepted from this probability on, between 0 and 1.
+        :func:`nplib.two_stage.classification.choose_decision` finds one for a wanted recall.
+    classifier : Fit or GPClassifierFit, optional
+        The first stage, if one of the same seeds is trained already.
+    device, progress
+        As for :func:`nplib.training.fit_predictors`.
+
+    Raises
+    ------
+    TwoStageFailed
+        If the training cells of a seed are of one class only, or fewer reach the second stage than its batch holds.
+    nplib.training.TrainingFailed
+        If one of the trainings cannot start or diverges.
+    """
+    if second_stage not in SECOND_STAGES:
+        raise UserError(f"second_stage is {second_stage!r}; there are {', '.join(SECOND_STAGES)}")
+    decision = check_decision(decision)
+    rows = training_rows(training_cells, len(seeds), len(graphs))
+    _check_classes(labels, seeds, config, rows)
+    if classifier is None:
+        classifier = _fit_classifiers(graphs, labels, seeds, config, rows, device, progress)
+    elif classifier.seeds != tuple(seeds):
+        raise UserError(f"the classifier given is of seeds {classifier.seeds}, and {tuple(seeds)} are asked for")
+    passes = passing(labels, config.above)
+    if second_stage == "passing":
+        reach = [passes[row] for row in rows]
+    else:
+        logits = (p.predict(graphs[torch.as_tensor(row)]) for p, row in zip(classifier.predictors, rows, strict=True))
+        reach = [probabilities_of(values) >= decision for values in logits]
+    second = [row[kept] for row, kept in zip(rows, reach, strict=True)]
+    _check_second(second, rows, seeds, config, second_stage, decision)
+    regressor = fit_models(
+        graphs, labels, seeds, config.regressor, training_cells=second, device=device, progress=progress
+    )
+    rejected = np.array([np.asarray(labels)[row][~passes[row]].mean() for row in rows])
+    return TwoStageFit(config, classifier, regressor, decision, second, rejected)
+
+
+def held_out_probabilities(
+    graphs: Graphs,
+    labels: np.ndarray,
+    seeds: Sequence[int],
+    config: TwoStageConfig = TwoStageConfig(),
+    *,
+    training_cells: np.ndarray,
+    folds: int = 5,
+    device: str | torch.device = "cpu",
+    progress: bool = False,
+) -> np.ndarray:
+    """What classifiers say of cells that they were not trained on, to choose a decision by.
+
+    The training cells are dealt into folds, anew for each seed, and each fold is judged by a classifier that was
+    trained on the others. Labels of no other cells are looked at. All classifiers train as one batch.
+
+    Parameters
+    ----------
+    graphs, labels, seeds, config, device, progress
+        As for :func:`fit_two_stage`.
+    training_cells : array, shape (n,) or (len(seeds), n)
+        Indices, the same for all or a row a seed.
+    folds : int
+
+    Returns
+    -------
+    array, shape (len(seeds), n)
+        Probabilities that the cells pass, in the order of ``training_cells``.
+
+    Raises
+    ------
+    nplib.studies.cross_validation.BadSplit
+        If there are fewer cells than folds.
+    TwoStageFailed
+        If the cells outside of a fold are of one class only.
+    """
+    cells = np.stack(training_rows(training_cells, len(seeds), len(graphs)))
+    splits = [(m, *split) for m, seed in enumerate(seeds) for split in k_folds(cells.shape[1], folds, seed=seed)]
+    rows = [cells[m, training] for m, training, _ in splits]
+    of_splits = [seeds[m] for m, *_ in splits]
+    _check_classes(labels, of_splits, config, rows)
+    fit = _fit_classifiers(graphs, labels, of_splits, config, rows, device, progress)
+    probabilities = np.empty(cells.shape)
+    for predictor, (m, _, held_out) in zip(fit.predictors, splits, strict=True):
+        judged = graphs[torch.as_tensor(cells[m, held_out])]
+        probabilities[m, held_out] = probabilities_of(predictor.predict(judged))
+    return probabilities
+
+
+def _fit_classifiers(
+    graphs: Graphs,
+    labels: np.ndarray,
+    seeds: Sequence[int],
+    config: TwoStageConfig,
+    rows: Sequence[np.ndarray],
+    device: str | torch.device,
+    progress: bool,
+) -> Fit | GPClassifierFit:
+    if isinstance(config.classifier, GPConfig):
+        fit = fit_models(graphs, labels, seeds, config.classifier, training_cells=rows, progress=progress)
+        return GPClassifierFit(fit, config.above)
+    # An unknown label stays unknown, so that training on it is refused.
+    classes = np.where(np.isfinite(labels), passing(labels, config.above), np.nan)
+    return fit_predictors(
+        graphs, classes, seeds, config.classifier, training_cells=rows, device=device, progress=progress
+    )
+
+
+def _check_classes(
+    labels: np.ndarray, seeds: Sequence[int], config: TwoStageConfig, rows: Sequence[np.ndarray]
+) -> None:
+    """Refuse training cells of one class."""
+    for seed, row in zip(seeds, rows, strict=True):
+        of_row = np.asarray(labels)[row]
+        count = int(passing(of_row, config.above).sum())
+        if len(row) and count in (0, len(row)):
+            raise TwoStageFailed(
+                f"{'all' if count else 'none'} of the {len(row)} training cells of seed {seed} are above "
+                f"{100 * config.above:g} %: there is nothing to tell apart. Train on more cells, or set the threshold "
+                f"within their accuracies, {100 * of_row.min():.2f} to {100 * of_row.max():.2f} %"
+            )
+
+
+def _check_second(
+    second: Sequence[np.ndarray],
+    rows: Sequence[np.ndarray],
+    seeds: Sequence[int],
+    config: TwoStageConfig,
+    second_stage: str,
+    decision: float,
+) -> None:
+    """Refuse a second stage of too few cells."""
+    least, why = least_cells(config.regressor)
+    for seed, row, kept in zip(seeds, rows, second, strict=True):
+        if len(kept) >= least:
+            continue
+        if second_stage == "passing":
+            which, remedy = f"pass (are above {100 * config.above:g} %)", "lower the threshold of accuracy"
+        else:
+            which, remedy = f"are accepted (from a probability of {decision:g} on)", "lower the decision threshold"
+        raise TwoStageFailed(
+            f"{len(kept)} of the {len(row)} training cells of seed {seed} {which}, and of the second stage {why}: "
+            f"train on more cells, {remedy}, or give the second stage a smaller batch_size"
+        )

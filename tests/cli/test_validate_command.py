@@ -1,0 +1,164 @@
+"""``nplib validate`` estimates from the labelled cells alone, and looks at others only where it is asked to."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nplib.benchmark import Benchmark, empty_metrics
+from nplib.cli.validation_report import ValidateOptions, run_validate
+from nplib.errors import UserError
+from nplib.metrics import kendall_tau, mse_percent2
+from nplib.predictor import Graphs, PredictorConfig
+from nplib.studies.cross_validation import cross_validate, k_folds, random_splits
+from nplib.studies.model_choice import config_grid, setting_name
+from nplib.training import TrainingConfig, fit_predictors
+
+FAST = {"hidden": "8,12", "epochs": "3", "train_split": "few"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, space) -> Path:
+    """A folder with 120 cells in it, their accuracies made up, and a split of 40 of them."""
+    folder = tmp_path_factory.mktemp("validate")
+    rows = np.arange(10_000, 410_000, 3_300)[:120]
+    random = np.random.default_rng(0)
+    metrics = empty_metrics(len(rows))
+    metrics[:, 3, 0, 1, 2] = 0.85 + 0.02 * (space.operations[rows] == 0).sum(axis=1) + random.normal(0, 0.002, 120)
+    Benchmark.from_space(space, rows, metrics).save(folder / "made.hdf5")
+    np.savez(folder / "own.npz", few=random.permutation(120)[:40], every=np.arange(120))
+    return folder
+
+
+@pytest.fixture
+def here(folder, monkeypatch) -> Path:
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def options(**changes) -> ValidateOptions:
+    given = {"data": "made.hdf5", "split_file": Path("own.npz"), "device": "cpu", "overwrite": True} | FAST
+    return ValidateOptions(**given | changes)
+
+
+def report_of(here: Path, chosen: ValidateOptions) -> dict:
+    run_validate(replace(chosen, json_file=here / "figures.json"))
+    return json.loads((here / "figures.json").read_text())
+
+
+def test_figures_are_those_of_the_library(here):
+    report = report_of(here, options(folds=4, repeats=2, splits=3, held_out=0.2, seed=5))
+    benchmark = Benchmark.open("made.hdf5")
+    graphs, labels = Graphs.from_benchmark(benchmark), benchmark.accuracy_labels()
+    with np.load("own.npz") as stored:
+        cells = stored["few"]
+    schemes = {"4 folds, dealt 2 times": k_folds(40, 4, 2, 5), "3 random splits": random_splits(40, 0.2, 3, 5)}
+    assert list(report["cross_validation"]) == list(schemes)
+    for name, splits in schemes.items():
+        for config in config_grid(TrainingConfig(epochs=3), hidden=[8, 12]):
+            expected = cross_validate(graphs, labels, cells, splits, config, 5).report()
+            assert report["cross_validation"][name][setting_name(config)] == expected
+    means = {s: r["mse_percent2"]["mean"] for s, r in report["cross_validation"]["4 folds, dealt 2 times"].items()}
+    assert report["chosen"] == min(means, key=means.get)
+    assert report["check"] is None and report["labelled_cells"] == 40
+
+
+def test_other_labels_are_looked_at_only_to_check(here, capsys):
+    benchmark = Benchmark.open("made.hdf5")
+    with np.load("own.npz") as stored:
+        cells = stored["few"]
+    others = np.setdiff1d(np.arange(120), cells)
+    metrics = benchmark.metrics.copy()
+    metrics[others, 3, 0, 1, 2] = np.random.default_rng(1).uniform(0.3, 0.9, len(others))
+    replace(benchmark, metrics=metrics, path=None).save("other.hdf5", overwrite=True)
+    first, second = (report_of(here, options(data=name, by="tau", check=True)) for name in ("made.hdf5", "other.hdf5"))
+    assert first["cross_validation"] == second["cross_validation"] and first["chosen"] == second["chosen"]
+    assert first["check"] != second["check"]
+    assert "check: trained on all labelled cells, on all other cells, 3 seeds" in capsys.readouterr().out
+
+    graphs, labels = Graphs.from_benchmark(benchmark), benchmark.accuracy_labels()
+    config = TrainingConfig(epochs=3, predictor=PredictorConfig(hidden=12))
+    predicted = fit_predictors(graphs, labels, range(3), config, training_cells=cells).predict(graphs)[:, others]
+    figures = first["check"][setting_name(config)]
+    assert figures["mse_percent2"] == pytest.approx([mse_percent2(labels[others], row) for row in predicted])
+    assert figures["kendall_tau"] == pytest.approx([kendall_tau(labels[others], row) for row in predicted])
+
+
+def test_the_table_names_every_setting_and_the_one_chosen(here, capsys):
+    run_validate(options(folds=4, check=True, check_seeds=2))
+    said = capsys.readouterr().out
+    assert "40 labelled cells (split few), 2 settings, cpu" in said
+    assert "4 folds: each trained on 30 cells, 10 held out" in said
+    rows = re.findall(r"^(width \d+, lr 0\.0001, 3 epochs, dropout 0\.1) +\d", said, re.MULTILINE)
+    assert rows == 2 * [setting_name(config) for config in config_grid(TrainingConfig(epochs=3), hidden=[8, 12])]
+    (chosen,) = re.findall("^chosen by mse over 4 folds: (.*)$", said, re.MULTILINE)
+    assert re.search(rf"^{re.escape(chosen)} .*  chosen$", said, re.MULTILINE)
+    assert "surrogate" not in said
+
+
+def test_it_tells_that_figures_are_of_the_surrogate(small_surrogate, tmp_path, capsys):
+    small_surrogate.save(tmp_path / "some.hdf5")
+    run_validate(options(data=str(tmp_path / "some.hdf5"), split_file=None, train_split="43"))
+    said = capsys.readouterr().out
+    assert f"data: surrogate, 1,000 cells; {small_surrogate.labels}\n" in said
+    assert f"Figures on the surrogate, {small_surrogate.labels.split(';')[0]}:\n" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"folds": 41}, "40 cells cannot be dealt into 41 folds"),
+        ({"folds": 0}, "neither folds nor random splits are asked for"),
+        ({"splits": 2, "held_out": 1.5}, "share is 1.5; it must be between 0 and 1"),
+        ({"splits": 2, "held_out": 0.9, "folds": 0}, "split 0 trains on 4 of 40 cells, but a batch holds 10"),
+        ({"hidden": "72, wide"}, "--hidden is '72, wide'; give whole numbers with commas between them"),
+        ({"learning_rate": ""}, "--lr is ''; give numbers"),
+        ({"dropout": "1"}, "dropout is 1.0"),
+        ({"train_split": "every", "check": True}, "--check needs other cells than the 120 labelled ones; there are 0"),
+        ({"train_split": "172"}, "own.npz has no split '172'"),
+        ({"json_file": Path("made.hdf5"), "overwrite": False}, "made.hdf5 exists"),
+        ({"json_file": Path("nowhere/figures.json")}, "nowhere is no folder"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_it_trains(here, monkeypatch, changes, message):
+    def train(*_, **__):
+        raise AssertionError("trained")
+
+    monkeypatch.setattr("nplib.studies.cross_validation.fit_models", train)
+    with pytest.raises(UserError, match=re.escape(message)):
+        run_validate(options(**changes))
+
+
+def test_the_command_line_hands_everything_on(folder):
+    """With the reference's spellings too; and with the figures alone on the standard output."""
+    command = [sys.executable, "-m", "nplib.cli", "validate", "--data", "made.hdf5", "--split-file", "own.npz"]
+    command += ["--train_split", "few", "--folds", "2", "--repeats", "2", "--splits", "2", "--held_out", "0.25"]
+    command += ["--gcn-hidden", "8", "--lr", "1e-3,1e-4", "--epochs", "2", "--dropout", "0,0.2", "--wd", "0.01"]
+    command += ["--train_batch_size", "9", "--by", "tau", "--seed", "3", "--check", "--check-seeds", "1", "--json", "-"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    config = report["config"]
+    assert (config["epochs"], config["weight_decay"], config["batch_size"], config["predictor"]["hidden"]) == (
+        2,
+        0.01,
+        9,
+        8,
+    )
+    assert list(report["cross_validation"]) == ["2 folds, dealt 2 times", "2 random splits"]
+    settings = [
+        f"width 8, lr {rate}, 2 epochs, dropout {drop}" for rate in ("0.001", "0.0001") for drop in ("0", "0.2")
+    ]
+    assert list(report["check"]) == list(report["cross_validation"]["2 random splits"]) == settings
+    assert (report["chosen_by"], report["seed"], report["train_split"]) == ("kendall_tau", 3, "few")
+    assert "chosen by tau over 2 folds, dealt 2 times: width 8" in done.stderr
+
+
+def test_defaults_are_the_paper_s_settings():
+    (config,) = ValidateOptions().configs()
+    assert config == TrainingConfig()

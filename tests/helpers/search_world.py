@@ -1,0 +1,45 @@
+"""Where tests search: a small benchmark, and every search that needs no predictor."""
+
+import numpy as np
+import pytest
+
+from nplib.benchmark import Benchmark
+from nplib.predictor import Graphs, PredictorConfig
+from nplib.search import evolution, local_search, oracle, random_search
+from nplib.search.trainings import Histories, Trainings
+from nplib.training import TrainingConfig
+
+SEEDS = (4, 0, 7)
+FAST = TrainingConfig(epochs=3, predictor=PredictorConfig(hidden=8, head=8))
+SEARCHES = {
+    "oracle": oracle,
+    "random search": random_search,
+    "evolution": lambda *of: evolution(*of, population_size=20, tournament_size=5),
+    "local search": local_search,
+}
+
+
+@pytest.fixture(scope="module", name="benchmark")
+def benchmark_fixture(surrogate, space) -> Benchmark:
+    """The 2,532 cells of five vertices or fewer: near enough to each other for searches that go by neighbours."""
+    rows = np.flatnonzero(space.num_vertices <= 5)
+    return Benchmark.from_space(space, rows, surrogate.metrics[rows], source="surrogate")
+
+
+@pytest.fixture(scope="module", name="trainings")
+def trainings_fixture(benchmark) -> Trainings:
+    return Trainings.of(benchmark)
+
+
+@pytest.fixture(scope="module", name="graphs")
+def graphs_fixture(benchmark) -> Graphs:
+    return Graphs.from_benchmark(benchmark)
+
+
+def made_up(validation, test=None, seconds=None) -> Histories:
+    """Histories of these figures, a row a search."""
+    validation = np.asarray(validation, dtype=float)
+    unknown = np.full(validation.shape, np.nan)
+    cells = np.tile(np.arange(validation.shape[1]), (len(validation), 1))
+    test, seconds = (unknown if values is None else np.asarray(values, dtype=float) for values in (test, seconds))
+    return Histories(tuple(range(len(validation))), cells, validation, test, seconds)

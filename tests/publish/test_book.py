@@ -1,0 +1,211 @@
+"""The pages of a book: everything they need is in them, and a fault in them is a failure."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from tiny_book import write_book, write_notebook
+
+import nplib
+from nplib.publish.build import build_book
+from nplib.publish.pages import PagesFailed, faults, toc_pages
+
+INTRO = r"""
+# Front
+
+Mean squared error is $\frac{1}{N}\sum_i (y_i - \hat y_i)^2$ {cite}`wen2019`, and
+
+$$
+\hat A = \operatorname{rownorm}(A + I)
+$$ (eq-normalised)
+
+is equation {eq}`eq-normalised`. {numref}`fig-line` is in {doc}`/notebooks/02_second`; a cell has a
+{py:attr}`~nplib.cell.Cell.module_hash`.
+"""
+# The whole package: a reference that leads nowhere, in any docstring, fails the build.
+PACKAGE = Path(nplib.__file__).parent
+PATHS = sorted(path.relative_to(PACKAGE.parent).with_suffix("") for path in PACKAGE.rglob("[a-z_]*.py"))
+MODULES = [".".join(path.parts) for path in PATHS if not path.stem.startswith("__")]
+API = "# API\n\n```{eval-rst}\n" + "".join(f".. automodule:: {name}\n" for name in MODULES) + "```\n"
+FIGURE = {"figure": {"caption": "A *line*.", "name": "fig-line"}, "image": {"alt": "a line that rises"}}
+
+
+def write_pages(book: Path) -> None:
+    """Give the tiny book all that the real one has: formulas, citations, an API reference, a figure."""
+    (book / "book" / "intro.md").write_text(INTRO)
+    (book / "book" / "api.md").write_text(API)
+    (book / "book" / "bibliography.md").write_text("# Bibliography\n\n```{bibliography}\n```\n")
+    with open(book / "_toc.yml", "a") as toc:
+        toc.write("- file: book/api\n- file: book/bibliography\n")
+    write_notebook(
+        book / "notebooks" / "02_second.ipynb",
+        [
+            "import sys\nprint('shown')\nprint('progress bar', file=sys.stderr)",
+            "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
+        ],
+        parameters="data: str = 'auto'\nquick: bool = False",
+        figure=FIGURE,
+    )
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """The folder of HTML of a book that the command line built, quickly and from the surrogate."""
+    book = write_book(tmp_path_factory.mktemp("project"))
+    write_pages(book)
+    (book / "book" / "surrogate.md").write_text("# The surrogate\n\nA page about it.\n")
+    with open(book / "_toc.yml", "a") as toc:
+        toc.write("- file: book/surrogate\n")
+    command = [sys.executable, "-m", "nplib.cli", "book", "--quick", "--data", "surrogate"]
+    done = subprocess.run(command, cwd=book / "notebooks", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^pages +done +\d+\.\d s$", done.stderr, re.MULTILINE)
+    assert done.stdout == f"the book: {book / '_build' / 'html' / 'index.html'}\n"
+    return book / "_build" / "html"
+
+
+def pages(built: Path) -> list[Path]:
+    return [path for path in built.rglob("*.html") if "_static" not in path.parts and path.name != "index.html"]
+
+
+def test_pages_need_nothing_from_elsewhere_and_lead_somewhere(built):
+    assert len(pages(built)) >= 8
+    assert faults(built) == []
+    for style in built.rglob("*.css"):
+        assert not re.search(r"url\(['\"]?(https?:)?//|@import\s+(url\()?['\"]?(https?:)?//", style.read_text()), style
+
+
+def test_every_page_says_that_the_build_was_quick(built):
+    for page in pages(built):
+        assert "Quick build: fewer seeds and repeats" in page.read_text(), page
+
+
+def test_every_page_names_its_data_and_notebooks_warn_of_the_surrogate(built, surrogate):
+    kind = surrogate.labels.split(";")[0]
+    for page in pages(built):
+        text = page.read_text()
+        assert f"Built from: surrogate, 423,624 cells ({kind})." in text, page
+        warned = re.search(r'<h1>.*?</h1>\s*<div class="admonition warning">.*?</div>', text, re.DOTALL)
+        if (built.parent / "executed" / page.relative_to(built)).with_suffix(".ipynb").is_file():
+            assert "Surrogate data." in warned[0] and kind in warned[0], page
+            assert 'href="../book/surrogate.html"' in warned[0] or 'href="surrogate.html"' in warned[0], page
+        else:
+            assert not warned, page
+
+
+def test_pages_show_outputs_but_no_progress_bars(built):
+    page = (built / "notebooks" / "02_second.html").read_text()
+    assert "shown" in page
+    assert "progress bar" not in re.sub(r"<div class=\"cell_input.*?</div>", "", page, flags=re.DOTALL)
+    assert 'alt="a line that rises"' in page
+
+
+def test_references_resolve(built):
+    intro = (built / "book" / "intro.html").read_text()
+    assert 'href="api.html#nplib.cell.Cell.module_hash"' in intro
+    assert 'href="../notebooks/02_second.html#fig-line"' in intro
+    assert re.search(r'href="bibliography.html#[^"]+"', intro)
+    api = (built / "book" / "api.html").read_text()
+    assert "zero-padded arrays" in api  # a docstring
+    assert "Bases: <a" in api  # InvalidCell leads to UserError
+
+
+def test_formulas_are_drawn_without_a_network(built, tmp_path):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        reason = "no chromium to open pages with; on Debian: apt-get install chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={tmp_path}"]
+    # No name resolves: whatever a page would fetch from elsewhere fails, on any machine.
+    command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=10000", "--dump-dom"]
+    page = (built / "book" / "intro.html").as_uri()
+    shown = subprocess.run([*command, page], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert shown.count("<mjx-container") == 2
+    assert "<mjx-merror" not in shown
+    assert r"\frac" not in re.sub(r"<mjx-assistive-mml.*?</mjx-assistive-mml>", "", shown, flags=re.DOTALL)
+
+
+def test_a_warning_is_a_failure_each_time(tmp_path):
+    book = write_book(tmp_path / "book")
+    (book / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
+    (book / "book" / "intro.md").write_text("# Front\n\n{doc}`nowhere` and {py:func}`nplib.cell.nothing`.\n")
+    for _ in range(2):
+        with pytest.raises(PagesFailed) as failed:
+            build_book(book)
+        assert "unknown document: 'nowhere'" in str(failed.value)
+        assert "nplib.cell.nothing" in str(failed.value)
+        assert str(book / "_build" / "pages.log") in str(failed.value)
+
+
+def test_pages_of_an_earlier_build_are_gone(tmp_path):
+    from nplib.publish.pages import assemble
+
+    book = write_book(tmp_path / "book")
+    stale = book / "_build" / "source" / "book" / "gone.md"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("# Gone\n")
+    executed = tmp_path / "executed"
+    shutil.copytree(book, executed)
+    assemble(book, executed, book / "_build" / "source", ["1 < 2", "both"], "**Beware.**")
+    assert not stale.exists()
+    config = (book / "_build" / "source" / "_config.yml").read_text()
+    assert "announcement: 1 &lt; 2<br>both" in config
+    for page, warned in (("book/results", True), ("notebooks/01_first", True), ("book/intro", False)):
+        path = next((book / "_build" / "source").glob(f"{page}.*"))
+        assert ("**Beware.**" in path.read_text()) == warned
+    title = nbformat.read(book / "_build" / "source" / "notebooks" / "01_first.ipynb", as_version=4).cells[0]
+    assert title.source == "# 01_first\n\n:::{warning}\n**Beware.**\n:::\n"
+    assert sorted(path.name for path in (book / "_build" / "source" / "book").iterdir()) == [
+        "_static",
+        "intro.md",
+        "references.bib",
+        "results.ipynb",
+    ]
+
+
+PAGE = '<html><head>{head}</head><body><h1 id="top">x</h1>{body}</body></html>'
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "fault"),
+    [
+        ('<script src="https://cdn.example/x.js"></script>', "", "loads https://cdn.example/x.js from the network"),
+        ('<link rel="stylesheet" href="//cdn.example/x.css">', "", "loads //cdn.example/x.css from the network"),
+        ("<script>import('https://cdn.example/y.js')</script>", "", "a script names https://cdn.example/y.js"),
+        ("", '<img src="a.png">', "image without alternative text: a.png"),
+        ("", '<img src="a.png" alt=" ">', "image without alternative text: a.png"),
+        ("", '<img src="b.png" alt="b">', "b.png leads nowhere"),
+        ("", '<a href="other.html">x</a>', "other.html leads nowhere"),
+        ("", '<a href="#bottom">x</a>', "#bottom leads nowhere"),
+        ("", '<a href="page.html#middle">x</a>', "page.html#middle leads nowhere"),
+    ],
+)
+def test_faults_of_a_page_are_found(tmp_path, head, body, fault):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "page.html").write_text(PAGE.format(head=head, body=body))
+    assert [found for found in faults(tmp_path) if fault in found], faults(tmp_path)
+
+
+def test_a_page_without_faults_has_none(tmp_path):
+    (tmp_path / "a.png").touch()
+    body = (
+        '<img src="a.png" alt="a"><a href="#top">x</a><a href="page.html#top">y</a><a href="https://example.org">z</a>'
+    )
+    (tmp_path / "page.html").write_text(
+        PAGE.format(head='<link rel="canonical" href="https://example.org">', body=body)
+    )
+    assert faults(tmp_path) == []
+
+
+def test_pages_are_named_with_or_without_their_suffix(tmp_path):
+    book = write_book(tmp_path / "book")
+    (book / "_toc.yml").write_text("root: book/intro.md\nparts:\n- chapters:\n  - file: notebooks/01_first.ipynb\n")
+    assert [str(page) for page in toc_pages(book)] == ["book/intro.md", "notebooks/01_first.ipynb"]

@@ -1,0 +1,39 @@
+"""The book's own notebooks, as they are stored: each says whose data it shows, and passes that on with its results."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+PAGES = [*NOTEBOOKS, *sorted((PROJECT / "book").glob("*.ipynb"))]
+
+
+def calls(path: Path, prefix: str) -> list[ast.Call]:
+    """Calls in a notebook of what is written with this prefix, in the order of their places."""
+    cells = json.loads(path.read_text(encoding="utf8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    found = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    found = [node for node in found if ast.unparse(node.func).startswith(prefix)]
+    return sorted(found, key=lambda node: (node.lineno, node.col_offset))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_page_says_whose_data_its_figures_show_before_it_draws_one(path):
+    drawing = calls(path, "plots.")
+    if not drawing:
+        pytest.skip("no figures")
+    assert [ast.unparse(call.func) for call in drawing].count("plots.use_style") == 1
+    assert ast.unparse(drawing[0].func) == "plots.use_style"
+    # The data that were loaded, whatever they are: no source written down.
+    (data,) = drawing[0].args
+    assert isinstance(data, ast.Name)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_results_are_saved_with_the_data_that_figures_show(path):
+    (shown,) = calls(path, "plots.use_style")[0].args
+    for call in calls(path, "save_results"):
+        assert ast.unparse(call.args[2]) == ast.unparse(shown)

@@ -1,0 +1,269 @@
+"""nplib.sources.download against a real server that cuts, forgets, refuses and lies: the file is right, or absent."""
+
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from file_server import FileServer
+
+from nplib.sources.download import DownloadFailed, RemoteFile, fetch
+
+CONTENT = np.random.default_rng(0).bytes(1_000_000)
+OTHER = np.random.default_rng(1).bytes(1_000_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+NAME = "results.bin"
+
+
+@pytest.fixture
+def server():
+    with FileServer(CONTENT) as server:
+        yield server
+
+
+@pytest.fixture
+def get(server, tmp_path):
+    """Fetch the file of the server into the temporary folder, without waiting long between tries."""
+
+    def run(sha256: str = SHA256, **options) -> Path:
+        options = {"tries": 3, "pause": 0.001, "timeout": 10} | options
+        return fetch(RemoteFile(NAME, server.url, sha256, 1), tmp_path, **options)
+
+    return run
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_file_arrives_whole_under_its_name_and_nothing_else(server, get, tmp_path):
+    path = get()
+    assert path == tmp_path / NAME
+    assert path.read_bytes() == CONTENT
+    assert files(tmp_path) == [NAME]
+    assert path.stat().st_mode & 0o444 == 0o444 & ~current_umask()
+
+
+def current_umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def test_a_folder_that_is_not_there_is_made(server, tmp_path):
+    path = fetch(RemoteFile(NAME, server.url, SHA256, 1), tmp_path / "new" / "data")
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_file_that_is_there_and_right_is_not_asked_for(server, get, tmp_path):
+    (tmp_path / NAME).write_bytes(CONTENT)
+    get()
+    assert server.asked == []
+
+
+def test_a_file_that_is_there_and_wrong_is_left_alone(server, get, tmp_path):
+    (tmp_path / NAME).write_bytes(b"mine")
+    with pytest.raises(DownloadFailed, match=r"is there, and is not the file of .*move or delete it"):
+        get()
+    assert (tmp_path / NAME).read_bytes() == b"mine"
+    assert server.asked == []
+
+
+def test_a_cut_download_goes_on_where_it_ended(server, get):
+    server.cuts = [300_000, 1, 500_000]
+    assert get().read_bytes() == CONTENT
+    assert server.ranges_asked() == [None, "bytes=300000-", "bytes=300001-", "bytes=800001-"]
+    assert server.sent == len(CONTENT)
+
+
+def test_more_cuts_than_tries_are_no_matter_while_each_try_brings_something(server, get):
+    server.always_cut = 100_000
+    assert get(tries=2).read_bytes() == CONTENT
+    assert len(server.asked) == 10
+
+
+def test_a_silent_connection_counts_as_cut(server, get):
+    server.cuts, server.stalls = [400_000], 1
+    assert get(timeout=0.3).read_bytes() == CONTENT
+    assert server.ranges_asked() == [None, "bytes=400000-"]
+
+
+def test_a_length_that_is_not_told_is_no_matter(server, get):
+    server.chunked = True
+    server.cuts = [300_000]
+    assert get().read_bytes() == CONTENT
+    assert server.ranges_asked() == [None, "bytes=300000-"]
+
+
+def test_a_server_without_ranges_is_asked_anew(server, get):
+    server.ranges = False
+    server.cuts = [300_000]
+    assert get().read_bytes() == CONTENT
+    assert server.sent == len(CONTENT) + 300_000
+
+
+def test_a_server_that_always_cuts_at_one_place_is_given_up(server, get, tmp_path):
+    server.ranges = False
+    server.always_cut = 300_000
+    with pytest.raises(DownloadFailed, match="3 tries brought nothing new; 300,000 bytes are kept") as caught:
+        get()
+    assert server.url in str(caught.value)
+    assert len(server.asked) == 4
+    assert files(tmp_path) == [f"{NAME}.part"]
+
+
+def test_what_had_arrived_when_given_up_is_not_fetched_again(server, get, tmp_path):
+    server.cuts = [300_000, 0, 0, 0]
+    with pytest.raises(DownloadFailed):
+        get()
+    assert (tmp_path / f"{NAME}.part").read_bytes() == CONTENT[:300_000]
+    assert get().read_bytes() == CONTENT
+    assert server.sent == len(CONTENT)
+    assert files(tmp_path) == [NAME]
+
+
+def test_a_part_that_is_whole_is_not_fetched_again(server, get, tmp_path):
+    (tmp_path / f"{NAME}.part").write_bytes(CONTENT)
+    assert get().read_bytes() == CONTENT
+    assert server.sent == 0
+
+
+def test_a_part_longer_than_the_file_is_dropped(server, get, tmp_path):
+    (tmp_path / f"{NAME}.part").write_bytes(CONTENT + b"more")
+    assert get().read_bytes() == CONTENT
+    assert server.ranges_asked() == ["bytes=1000004-", None]
+
+
+def test_a_part_of_another_file_is_found_out_and_dropped(server, get, tmp_path):
+    (tmp_path / f"{NAME}.part").write_bytes(OTHER[:300_000])
+    assert get().read_bytes() == CONTENT
+    assert server.ranges_asked() == ["bytes=300000-", None]
+
+
+def test_a_server_that_continues_elsewhere_is_asked_for_the_whole(server, get):
+    server.shift = 5
+    server.cuts = [300_000]
+    assert get().read_bytes() == CONTENT
+    assert server.ranges_asked() == [None, "bytes=300000-", None]
+
+
+def test_a_file_that_changes_between_tries_is_fetched_anew(server, get):
+    server.etag, server.content = '"old"', OTHER
+    server.cuts = [300_000]
+    server.replacements = [('"new"', CONTENT)]
+    assert get().read_bytes() == CONTENT
+    assert [headers.get("If-Range") for headers in server.asked] == [None, '"old"']
+
+
+def test_wrong_bytes_are_told_and_removed(server, get, tmp_path):
+    server.content = OTHER
+    with pytest.raises(DownloadFailed, match="not the file it should be") as caught:
+        get()
+    for told in (server.url, NAME, SHA256, hashlib.sha256(OTHER).hexdigest()):
+        assert told in str(caught.value)
+    assert files(tmp_path) == []
+
+
+def test_a_flipped_byte_is_wrong_bytes(server, get, tmp_path):
+    server.content = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
+    with pytest.raises(DownloadFailed, match=SHA256):
+        get()
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_a_refusal_is_final(server, get, tmp_path, status):
+    server.statuses = [status] * 9
+    with pytest.raises(DownloadFailed, match=f"{server.url}: the server answered {status}"):
+        get()
+    assert len(server.asked) == 1
+    assert files(tmp_path) == []
+
+
+def test_an_overloaded_server_is_asked_again(server, get):
+    server.statuses = [503, 429]
+    assert get().read_bytes() == CONTENT
+    assert len(server.asked) == 3
+
+
+def test_a_server_that_stays_overloaded_is_given_up(server, get):
+    server.statuses = [503] * 9
+    with pytest.raises(DownloadFailed, match="503 Service Unavailable, and 3 tries brought nothing new"):
+        get()
+
+
+def test_pauses_grow(server, get):
+    server.statuses = [503] * 4
+    started = time.perf_counter()
+    get(tries=5, pause=0.05)
+    assert time.perf_counter() - started >= 0.05 * (1 + 2 + 4 + 8)
+
+
+def test_nobody_there_is_told_at_once(tmp_path):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/{NAME}"
+        started = time.perf_counter()
+        with pytest.raises(DownloadFailed, match=f"{url} cannot be reached .*refused"):
+            fetch(RemoteFile(NAME, url, SHA256, 1), tmp_path, pause=10)
+    assert time.perf_counter() - started < 5
+    assert files(tmp_path) == []
+
+
+def test_a_bad_address_is_told_at_once(tmp_path):
+    with pytest.raises(DownloadFailed, match="nowhere:/x cannot be reached"):
+        fetch(RemoteFile(NAME, "nowhere:/x", SHA256, 1), tmp_path, pause=10)
+
+
+def test_a_file_that_does_not_fit_is_not_begun(server, get, tmp_path):
+    server.announced = 10**18
+    with pytest.raises(DownloadFailed, match=r"MB free, and .* needs 1,000,000,000,000\.0 MB more; make room"):
+        get()
+    assert files(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(server, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DownloadFailed, match=r"results\.bin cannot be written"):
+        fetch(RemoteFile(NAME, server.url, SHA256, 1), tmp_path / "file")
+
+
+def test_nothing_is_compressed_on_the_way(server, get):
+    get()
+    assert server.asked[0]["Accept-Encoding"] == "identity"
+
+
+def test_progress_has_size_rate_and_time_left(server, get, capsys):
+    server.cuts = [300_000]
+    get(progress=True)
+    shown = capsys.readouterr().err
+    assert NAME in shown and "1.00M/1.00M" in shown and "B/s" in shown and "<" in shown
+
+
+def test_without_progress_nothing_is_printed(server, get, capsys):
+    get()
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_download_leaves_its_part_and_no_target(server, get, tmp_path, way):
+    server.cuts, server.stalls = [400_000], 1
+    call = f"fetch(RemoteFile({NAME!r}, {server.url!r}, {SHA256!r}, 1), {str(tmp_path)!r})"
+    code = f"from nplib.sources.download import RemoteFile, fetch; {call}"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    part = tmp_path / f"{NAME}.part"
+    until = time.monotonic() + 20
+    while not (part.exists() and part.stat().st_size == 400_000) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(way)
+    assert process.wait(10) != 0
+    assert part.read_bytes() == CONTENT[:400_000]
+    assert not (tmp_path / NAME).exists()
+    assert get().read_bytes() == CONTENT
+    assert server.ranges_asked() == [None, "bytes=400000-"]
