@@ -4,7 +4,7 @@ Figures of one subject stand in a module each: :mod:`~nplib.plots.noise`, :mod:`
 :mod:`~nplib.plots.validation`, :mod:`~nplib.plots.search`, :mod:`~nplib.plots.few_labels`.
 """
 
-from nplib.plots.cells import draw_cell, draw_cells
+from nplib.plots.cells import cell_in_network, draw_cell, draw_cells, message_passing
 from nplib.plots.predictions import draw_scatter, learning_curves, predicted_against_true
 from nplib.plots.results import (
     accuracy_by_budget,
@@ -23,6 +23,7 @@ from nplib.plots.style import DataNotNamed, finish, showing, use_style
 __all__ = [
     "DataNotNamed",
     "accuracy_by_budget",
+    "cell_in_network",
     "cumulative",
     "deviations",
     "draw_cell",
@@ -34,6 +35,7 @@ __all__ = [
     "learning_curves",
     "matrix",
     "measured_beside_published",
+    "message_passing",
     "pairs",
     "predicted_against_true",
     "quantile_differences",

@@ -9,12 +9,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import ConnectionPatch, FancyArrowPatch, FancyBboxPatch
 
 from nplib.cell import CONV3X3, Cell
 from nplib.plots.style import (
+    BLUE,
     OPERATION_COLOURS,
     OPERATION_LABELS,
+    ORANGE,
+    PALETTE,
+    columns,
     finish,
 )
 
@@ -130,4 +134,70 @@ def draw_cells(cells: Sequence[Cell], titles: Sequence[str] = (), columns: int =
     titles = list(titles) or [""] * len(cells)
     for cell, title, axes in zip(cells, titles, grid.flat, strict=False):
         draw_cell(cell, axes, title)
+    return finish(figure)
+
+
+def cell_in_network(cell: Cell) -> Figure:
+    """The network of a cell: a stem, three stacks of three copies of the cell, a mean over the image, ten classes.
+
+    Source: Ying et al., "NAS-Bench-101", 2019, figure 1.
+    """
+    figure, (above, below) = plt.subplots(2, 1, figsize=(7.6, 3.5), height_ratios=[1.0, 2.1])
+    parts = ["image\n32×32", "3×3\nconv", *["cell"] * 3, "halve", *["cell"] * 3, "halve", *["cell"] * 3]
+    parts += ["mean", "10\nclasses"]
+    for place, part in enumerate(parts):
+        is_cell = part == "cell"
+        box = FancyBboxPatch(
+            (place - 0.38, -0.38),
+            0.76,
+            0.76,
+            boxstyle="round,pad=0,rounding_size=0.12",
+            facecolor=PALETTE[9] if is_cell else "0.93",
+            edgecolor="0.3",
+            linewidth=0.8,
+        )
+        above.add_patch(box)
+        above.text(place, 0, part, ha="center", va="center", fontsize=7 if "\n" in part or not is_cell else 8)
+        if place:
+            above.annotate("", (place - 0.38, 0), (place - 0.62, 0), arrowprops={"arrowstyle": "-|>", "color": "0.35"})
+    for stack, channels in enumerate((128, 256, 512)):
+        above.text(3 + 4 * stack, 0.62, f"{channels} channels", ha="center", fontsize=8)
+    above.set(xlim=(-0.6, len(parts) - 0.4), ylim=(-0.6, 0.95), aspect="equal")
+    above.axis("off")
+    draw_cell(cell, below, f"every cell: {cell.num_vertices} boxes, {len(cell.edges)} arrows")
+    left, right = below.get_xlim()
+    below.set_xlim(left - 1.2, right + 1.2)  # edges bend as far as they are long on the page
+    for corner, side in ((1.62, 0.0), (4.38, 1.0)):  # the first stack's cells are all the one below
+        line = ConnectionPatch(
+            (corner, -0.42), (side, 1.0), above.transData, below.transAxes, color="0.7", linewidth=0.8
+        )
+        figure.add_artist(line)
+    return finish(figure)
+
+
+def message_passing(cell: Cell, vertex: int) -> Figure:
+    """One step of the predictor at one vertex: what it reads, and with which weights, along and against edges.
+
+    The weights are rows of the paper's two matrices: the row-normalised A + I, and its transpose, normalised again.
+    Source: Wen et al., "Neural Predictor for Neural Architecture Search", 2019, equation 3.
+
+    Parameters
+    ----------
+    cell : Cell
+    vertex : int
+        Whose new state is computed; from 0.
+    """
+    propagation = np.asarray(cell.matrix, dtype=float) + np.eye(cell.num_vertices)
+    propagation /= propagation.sum(axis=1, keepdims=True)
+    against = propagation.T / propagation.T.sum(axis=1, keepdims=True)
+    figure, panels = columns(2, width=4.0, height=2.9)
+    titles = ("along the arrows: itself and what it feeds", "against them: itself and what feeds it")
+    for axes, weights, title in zip(panels, (propagation[vertex], against[vertex]), titles, strict=True):
+        draw_cell(cell, axes, title)
+        places = lay_out(cell).places
+        read = np.flatnonzero(weights)
+        for place, weight in zip(places[read], weights[read], strict=True):
+            axes.annotate(f"{weight:.2f}", place, (0, -16), textcoords="offset points", ha="center", va="top", size=9)
+        axes.plot(*places[read].T, "o", markersize=29, fillstyle="none", color=BLUE, markeredgewidth=1.5)
+        axes.plot(*places[vertex], "o", markersize=29, fillstyle="none", color=ORANGE, markeredgewidth=2.5)
     return finish(figure)

@@ -27,7 +27,11 @@ def texts_of(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
 
 
+CHAIN = Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["input", "conv3x3-bn-relu", "output"])
+
 DRAWN = {
+    "cell_in_network": lambda: plots.cell_in_network(CHAIN),
+    "message_passing": lambda: plots.message_passing(CHAIN, 1),
     "draw_cells": lambda: plots.draw_cells([Cell([[0, 1], [0, 0]], ["input", "output"])], ["a cell"]),
     "histogram_with_zoom": lambda: plots.histogram_with_zoom(np.linspace(0.1, 0.95, 50), (0.8, 0.96), "x", mark=0.91),
     "accuracy_by_budget": lambda: plots.accuracy_by_budget({4: np.array([0.2, 0.3]), 108: np.array([0.9, 0.92])}),
@@ -55,6 +59,18 @@ def test_a_drawing_has_every_vertex_and_edge(space):
         assert texts == [plots.style.OPERATION_LABELS[operation] for operation in cell.operations]
         assert len(axes.patches) == cell.num_edges
         plt.close(figure)
+
+
+def test_the_weights_of_a_step_are_those_of_the_predictor():
+    """Rows of the two matrices by hand: the input reads itself, the convolution and the output a third each; ..."""
+    along, against = plots.message_passing(CHAIN, 0).axes
+    assert [text.get_text() for text in along.texts][3:] == ["0.33"] * 3
+    # ... and against the arrows nothing feeds it.
+    assert [text.get_text() for text in against.texts][3:] == ["1.00"]
+    along, against = plots.message_passing(CHAIN, 1).axes
+    assert [text.get_text() for text in along.texts][3:] == ["0.50"] * 2
+    # Column of the normalised matrix: 1/3 and 1/2, so .4 and .6.
+    assert [text.get_text() for text in against.texts][3:] == ["0.40", "0.60"]
 
 
 def test_vertices_do_not_lie_on_each_other(space):
