@@ -22,7 +22,7 @@ from nplib.benchmark import SURROGATE
 from nplib.errors import UserError
 from nplib.publish.fingerprint import Stamp, files_in, inputs_of
 from nplib.publish.pages import QUICK_BANNER, assemble, build_html, data_banner, data_warning, find_project, toc_pages
-from nplib.publish.parameters import Notebook, check_parameters, find_notebooks, select_notebooks
+from nplib.publish.parameters import Notebook, find_notebooks, select_notebooks, values_of
 
 
 class NotebookFailed(UserError):
@@ -120,7 +120,7 @@ def build_book(
 
     project = find_project() if project is None else find_project(project)
     notebooks = select_notebooks(find_notebooks(project), only)
-    values = check_parameters(notebooks, parameters or {})
+    values = values_of(notebooks, parameters or {})
     build = project / "_build"
     build.mkdir(exist_ok=True)
     try:
@@ -155,7 +155,7 @@ def run_notebooks(
     notebooks : sequence of Notebook
         In the order in which they are to run.
     values : mapping
-        By page: what :func:`nplib.publish.parameters.check_parameters` made of the values given.
+        By page: what :func:`nplib.publish.parameters.values_of` made of the values given.
     data : Data
         What all of them are given as their data.
     quick, force, watch

@@ -15,6 +15,7 @@ from nplib.errors import UserError
 from nplib.publish.pages import toc_pages
 
 NOTEBOOKS = "notebooks"
+INJECTED = "# Parameters"  # how papermill's cell of given values begins
 # What the pipeline itself decides; the command line has options for the first two.
 OWN_PARAMETERS = ("data", "quick", "results_folder")
 _SCALARS = {"int": int, "float": float, "str": str}
@@ -27,6 +28,10 @@ class BadNotebook(UserError):
 
 class BadParameter(UserError):
     """A parameter that no notebook has, or a value that does not fit its type."""
+
+    def _render_traceback_(self) -> list[str]:
+        # What a notebook shows of it: where in nplib it was noticed helps nobody.
+        return [f"{type(self).__name__}: {self}"]
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ def select_notebooks(notebooks: Sequence[Notebook], only: Sequence[str]) -> list
     return [notebook for notebook in notebooks if not only or notebook.name in only]
 
 
-def check_parameters(notebooks: Sequence[Notebook], given: Mapping[str, str]) -> dict[PurePosixPath, dict[str, object]]:
+def values_of(notebooks: Sequence[Notebook], given: Mapping[str, str]) -> dict[PurePosixPath, dict[str, object]]:
     """Values for the parameters of each notebook, from their text.
 
     Parameters
@@ -157,7 +162,7 @@ def check_parameters(notebooks: Sequence[Notebook], given: Mapping[str, str]) ->
             raise BadParameter(f"no notebook has a parameter {name}; nothing was run. They have\n{known}")
     return {
         notebook.page: {
-            name: read_value(notebook.parameters[name], text, notebook.name)
+            name: read_value(notebook.parameters[name], text, f"{notebook.name}: ")
             for name, text in given.items()
             if name in notebook.parameters
         }
@@ -185,10 +190,10 @@ def read_value(parameter: Parameter, text: str, where: str = "") -> object:
         return _scalar(kind, text)
     except KeyError:
         raise BadParameter(
-            f"{where}: {parameter.name} has the type {parameter.kind}, which cannot be given on the command line"
+            f"{where}{parameter.name} has the type {parameter.kind}, which cannot be given on the command line"
         ) from None
     except ValueError:
-        raise BadParameter(f"{where}: {parameter.name}={text!r} is no {kind} (the notebook has {parameter})") from None
+        raise BadParameter(f"{where}{parameter.name}={text!r} is no {kind} (the notebook has {parameter})") from None
 
 
 def _scalar(kind: str, text: str) -> object:
@@ -197,3 +202,64 @@ def _scalar(kind: str, text: str) -> object:
             raise ValueError(text)
         return _BOOLEANS[text.lower()]
     return _SCALARS[kind](text)
+
+
+def check_parameters(namespace: dict[str, object]) -> None:
+    """Check what a notebook was given against the types that its parameters cell declares; called in its first cell.
+
+    Papermill, unlike ``nplib book``, hands on whatever it is given: ``-p quick no`` as a text, which is true. Texts
+    become values of the declared type here, and names that are not declared are refused.
+
+    Parameters
+    ----------
+    namespace : dict
+        The notebook's ``globals()``; values are converted in place. ``In`` in it is what has run until now: the cell
+        of typed assignments, and papermill's, which begins with ``# Parameters``.
+
+    Raises
+    ------
+    BadParameter
+        Naming each parameter that is unknown or of another type.
+    """
+    declared: dict[str, Parameter] = {}
+    given: list[str] = []
+    for source in namespace.get("In", ())[:-1]:
+        statements = ast.parse(source).body
+        if source.startswith(INJECTED):
+            given += [ast.unparse(one.targets[0]) for one in statements if isinstance(one, ast.Assign)]
+        elif all(isinstance(one, ast.AnnAssign) and one.value for one in statements):
+            for one in statements:
+                name = ast.unparse(one.target)
+                declared[name] = Parameter(name, ast.unparse(one.annotation), ast.unparse(one.value))
+    known = ", ".join(declared)
+    faults = [f"there is no parameter {name}; there are {known}" for name in given if name not in declared]
+    for name, parameter in declared.items():
+        try:
+            namespace[name] = fit_value(parameter, namespace[name])
+        except BadParameter as error:
+            faults.append(str(error))
+    if faults:
+        raise BadParameter("; ".join(faults))
+
+
+def fit_value(parameter: Parameter, value: object) -> object:
+    """A value of the parameter's type, from one or from the text of one.
+
+    Raises
+    ------
+    BadParameter
+        If it is neither; 1 and 0 will do for a bool, and whole numbers for a float.
+    """
+    kind = parameter.kind
+    if isinstance(value, str) and kind != "str":
+        return read_value(parameter, value)
+    if kind.startswith("list[") and isinstance(value, list | tuple):
+        item = Parameter(parameter.name, kind[len("list[") : -1], parameter.default)
+        return [fit_value(item, one) for one in value]
+    wanted = {"bool": bool, **_SCALARS}.get(kind)
+    if type(value) is wanted or not (wanted or kind.startswith("list[")):
+        return value
+    # Whole numbers for a float or an int, 1 and 0 for a bool; a bool is no number.
+    if wanted in (bool, int, float) and type(value) in (int, float) and value == value // 1 and wanted(value) == value:
+        return wanted(value)
+    raise BadParameter(f"{parameter.name} is {value!r}, which is no {kind} (the notebook has {parameter})")
