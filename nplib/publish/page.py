@@ -1,54 +1,238 @@
-"""What a notebook says and leaves behind: its data, findings in words, checks against known figures, results."""
+"""What a page of the book uses: numbers for its sentences, tables, verdicts, checks, and results that it leaves behind.
+
+Sentences stand in Markdown cells and name their numbers; a code cell hands these over, under names of its own page::
+
+    show(mse=mean_sd(outcome.figures()["mse_percent2"], ".2f", "points²"), poor=percent(0.0126), cells=len(benchmark))
+
+    172 cells give an error of {glue:text}`mse`; {glue:text}`poor` of all {glue:text}`cells` cells are poor.
+
+The page then reads "3.67 ± 0.03 points² (10 seeds); 1.3 % of all 423,624". A name is handed over once a page, whatever
+the data (``UNKNOWN`` where they cannot tell). The cell carries the tag ``remove-cell``: the book hides it, while
+JupyterLab, which does not read such names, shows what it handed over. Tables are of tidy frames, a row an observation::
+
+    table(frame, rows="labels", columns="predictor", value="tau", style=".3f", caption="Kendall tau by labels.")
+
+A judgement is one short line, and none at all of too few draws::
+
+    show(stages=verdict(two - one, "Two stages rank better", "One stage ranks better", of="draws"))
+"""
 
 from __future__ import annotations
 
+import html
 import json
+import math
 import os
 import re
-from collections.abc import Mapping
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from IPython.display import Markdown
+from IPython.display import HTML, Markdown
+from myst_nb import glue
 
+import nplib
 from nplib._files import write_json
 from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
+from nplib.metrics import MeanSd, summarize
+from nplib.publish.pages import find_project
+
+UNKNOWN = "–"
+LEAST_DRAWS = 8  # an interval of fewer is wider than what it is asked about, and its own width is chance
 
 
 class ResultsMissing(UserError):
     """Results of another notebook are asked for that it has not written yet, or has written of other data."""
 
 
-def data_note(benchmark: Benchmark) -> Markdown:
-    """A line that names the data of a page."""
-    return finding(f"> **Data of this page: {benchmark.source}**, {len(benchmark):,} cells; {benchmark.labels}.")
+def show(**numbers: str | int) -> Markdown:
+    """Hand numbers to the sentences of the page: text as it is, whole numbers with commas; see above.
 
-
-def finding(text: str, source: str = "") -> Markdown:
-    """A finding, in words that the notebook computed. Percent signs are set off from their numbers, without a break.
-
-    Parameters
-    ----------
-    text : str
-        Markdown.
-    source : str
-        Of the data that it was found in; a finding about the surrogate begins with saying so.
+    Returns
+    -------
+    Markdown
+        What was handed over, for readers in JupyterLab.
     """
-    text = f"*On the surrogate:* {text}" if source == SURROGATE else text
-    return Markdown(re.sub(r"(\d) ?%", "\\1\N{NO-BREAK SPACE}%", " ".join(text.split())))
+    texts = {}
+    for name, value in numbers.items():
+        if not isinstance(value, str | int | np.integer):
+            raise UserError(f"{name} is {value!r}; say how it is written: mean_sd, percent, interval, or a text")
+        texts[name] = _set_off(value if isinstance(value, str) else f"{value:,}")
+        glue(name, texts[name], display=False)
+    return Markdown("\n".join(f"- `{name}`: {plain(text)}" for name, text in texts.items()))
 
 
-def heading(text: str, source: str) -> str:
-    """The heading of a column of figures; those of the surrogate say so.
+def mean_sd(values: Iterable[float] | MeanSd, style: str = ".2f", unit: str = "", of: str = "seeds") -> str:
+    """Mean ± sample standard deviation, unit, and of how many: of one value the value alone, of none ``UNKNOWN``.
 
     Examples
     --------
-    >>> heading("MSE", "surrogate"), heading("MSE", "sample")
-    ('MSE, on the surrogate', 'MSE')
+    >>> mean_sd([3.64, 3.66, 3.71], ".2f", "points²"), mean_sd([0.5921], ".3f")
+    ('3.67 ± 0.04 points² (3 seeds)', '0.592 (1 seed)')
     """
-    return f"{text}, on the surrogate" if source == SURROGATE else text
+    summary = _summary(values)
+    if summary is None:
+        return UNKNOWN
+    counted = f"({summary.count} {of if summary.count > 1 else of.removesuffix('s')})"
+    return " ".join(filter(None, [_written(summary, style), unit, counted]))
+
+
+def percent(share: float | Iterable[float] | MeanSd, digits: int = 1) -> str:
+    """A share (fraction), or the mean ± standard deviation of several, in percent.
+
+    Examples
+    --------
+    >>> percent(0.0126), percent([0.1, 0.2, 0.3])
+    ('1.3 %', '20.0 ± 10.0 %')
+    """
+    summary = MeanSd(share, math.nan, 1) if isinstance(share, float | int) else _summary(share)
+    if summary is None or not math.isfinite(summary.mean):
+        return UNKNOWN
+    return f"{_written(MeanSd(100 * summary.mean, 100 * summary.sd, summary.count), f'.{digits}f')} %"
+
+
+def interval(low: float, high: float, style: str = ".2f", unit: str = "") -> str:
+    """From the one to the other; ``UNKNOWN`` if either is.
+
+    Examples
+    --------
+    >>> interval(1.24, 3.5, ".1f", "points")
+    '1.2 to 3.5 points'
+    """
+    known = math.isfinite(low) and math.isfinite(high)
+    return f"{low:{style}} to {high:{style}} {unit}".strip() if known else UNKNOWN
+
+
+def verdict(
+    differences: Sequence[float], positive: str, negative: str, *, of: str = "draws", style: str = "+.3f",
+    least: int = LEAST_DRAWS,
+) -> str:  # fmt: skip
+    """Which side paired differences speak for, with their mean and its 95 % interval (Student's t).
+
+    Examples
+    --------
+    >>> verdict([0.01, 0.02], "Two stages rank better", "One stage ranks better")
+    'Too few draws to say (2; it takes 8).'
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if len(values) < least:
+        return f"Too few {of} to say ({len(values)}; it takes {least})."
+    from scipy import stats
+
+    mean = values.mean()
+    reach = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    found = f"{mean:{style}}, 95 % interval {interval(mean - reach, mean + reach, style)}, {len(values)} {of}"
+    if abs(mean) <= reach:
+        return f"No difference can be told ({found})."
+    return f"{positive if mean > 0 else negative} ({found})."
+
+
+def table(
+    frame: pd.DataFrame,
+    *,
+    caption: str = "",
+    style: str | Mapping[str, str] = ".2f",
+    rows: str | list[str] | None = None,
+    columns: str | None = None,
+    value: str | None = None,
+    of: str = "seeds",
+) -> HTML:
+    """A table as readers see it: numbers and their headings to the right, "–" where nothing is known.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Tidy if ``value`` is given: a row an observation. Otherwise the table itself, its index to the left.
+    caption : str
+        Plain text. It gets a sentence that says over how many the means are; where that differs each has its own count.
+    style : str or mapping of columns to str
+        How numbers are written.
+    rows, columns, value : str
+        Columns of a tidy frame: what stands to the left, what above, and what the mean ± standard deviation is of.
+    of : str
+        What the observations are.
+    """
+    if value is not None:
+        keys = [rows] if isinstance(rows, str) else list(rows or ())
+        grouped = frame.groupby([*keys, columns] if columns else keys, sort=False)[value].agg(_summary)
+        frame = grouped.unstack(columns, sort=False) if columns else grouped.to_frame()
+    counts = {item.count for item in frame.to_numpy().ravel() if isinstance(item, MeanSd)}
+    if counts - {1}:
+        shared = f"over {min(counts)} {of}" if len(counts) == 1 else f"(number of {of})"
+        caption = f"{caption} Mean ± standard deviation {shared}.".strip()
+    styles = style if isinstance(style, Mapping) else dict.fromkeys(frame.columns, style)
+    written = frame.apply(lambda column: column.map(partial(_entry, style=styles.get(column.name), counts=counts)))
+    written = written.rename_axis(frame.index.names if frame.index.names[0] else "").reset_index()
+    left = f":nth-child(-n+{frame.index.nlevels})"
+    page = (
+        written.style.hide(axis="index")
+        .format(lambda text: _set_off(html.escape(str(text))))
+        .format_index(lambda text: _set_off(html.escape(str(text))), axis=1)
+        .set_caption(_set_off(html.escape(caption)))
+        .set_uuid(f"{zlib.crc32(repr((caption, written)).encode()):x}")
+        .set_table_attributes('class="dataframe"')
+        .set_table_styles(
+            [
+                {"selector": "caption", "props": "caption-side: top; text-align: left"},
+                {"selector": "td, th", "props": "text-align: right"},
+                {"selector": f"td{left}, th{left}", "props": "text-align: left"},
+            ]
+        )
+        .to_html()
+    )
+    label = html.escape(caption or "table")
+    return HTML(f'<div style="overflow-x: auto" tabindex="0" role="region" aria-label="{label}">{page}</div>')
+
+
+def _summary(values: Iterable[float] | MeanSd) -> MeanSd | None:
+    if isinstance(values, MeanSd):
+        return values
+    values = list(values)
+    return summarize(values) if values else None
+
+
+def _written(item: MeanSd, style: str) -> str:
+    return f"{item:{style}}" if item.count > 1 else f"{item.mean:{style}}"
+
+
+def _entry(item: object, style: str | None, counts: Collection[int]) -> str:
+    """One number of a table."""
+    if isinstance(item, MeanSd):
+        return _written(item, style or ".2f") + (f" ({item.count})" if len(counts) > 1 else "")
+    if item is None or item is pd.NA or (isinstance(item, float) and not math.isfinite(item)):
+        return UNKNOWN
+    if isinstance(item, str):
+        return item
+    return format(item, (style or ".2f") if isinstance(item, float) else ",")
+
+
+def _set_off(text: str) -> str:
+    """Percent signs apart from their numbers, without a break."""
+    return re.sub(r"(?<=\d) ?%", "\N{NO-BREAK SPACE}%", text)
+
+
+def plain(text: str) -> str:
+    """Text from data, so that Markdown shows it as it is: no markup, no HTML, no codes of a terminal.
+
+    Examples
+    --------
+    >>> plain("<script>x</script> *runs*")
+    '&lt;script&gt;x&lt;/script&gt; \\\\*runs\\\\*'
+    """
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return re.sub(r"([\\`*_{}\[\]#|$~])", r"\\\1", html.escape(printable, quote=False))
+
+
+def data_note(benchmark: Benchmark) -> Markdown:
+    """A line that names the data of a page."""
+    source, labels = plain(benchmark.source), plain(benchmark.labels)
+    return Markdown(_set_off(f"> **Data: {source}**, {len(benchmark):,} cells; {labels}."))
 
 
 @dataclass
@@ -58,7 +242,7 @@ class Checks:
     Parameters
     ----------
     source : str
-        Of the data, where known figures of NASBench-101 are expected of it. The surrogate is set beside them, with its
+        Of the data, where known numbers of NASBench-101 are expected of it. The surrogate is set beside them, with its
         difference, and is not held to match: it is a model.
     """
 
@@ -66,7 +250,7 @@ class Checks:
     rows: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def add(self, what: str, seen: float, expected: float, within: float = 0.0, digits: int = 3) -> None:
-        """Note whether a figure lies within so much of what is expected."""
+        """Note whether a number lies within so much of what is expected."""
         style = f",.{digits}f" if isinstance(expected, float) else ","
         if self.source == SURROGATE:
             self.rows.append((what, format(seen, style), format(expected, style), format(seen - expected, f"+{style}")))
@@ -76,11 +260,9 @@ class Checks:
         self.rows.append((what, format(seen, style), allowed, "yes" if match else "no"))
 
     def add_range(self, what: str, seen: float, lowest: float, highest: float, digits: int = 3) -> None:
-        """Note whether a figure lies in a range."""
-        match = lowest <= seen <= highest
-        self.rows.append(
-            (what, f"{seen:.{digits}f}", f"{lowest:.{digits}f} to {highest:.{digits}f}", "yes" if match else "no")
-        )
+        """Note whether a number lies in a range."""
+        match, style = lowest <= seen <= highest, f".{digits}f"
+        self.rows.append((what, f"{seen:{style}}", interval(lowest, highest, style), "yes" if match else "no"))
 
     @property
     def mismatches(self) -> int:
@@ -94,17 +276,42 @@ class Checks:
         return pd.DataFrame(dict(zip(heads, columns, strict=True)), index=names)
 
 
-def results_path(folder: str | os.PathLike = "") -> Path:
-    """Where notebooks leave their results: the folder given, or ``_build/results`` of the project."""
-    return Path(folder) if folder else Path("..") / "_build" / "results"
+def results_path(folder: str | os.PathLike = "") -> Path | None:
+    """Where notebooks leave their results: the folder given, else ``_build/results`` of the project.
+
+    The project is the folder at work or one above, or the one that this package is installed from; None if there is no
+    such, so that nothing is written into folders of others.
+    """
+    if folder:
+        return Path(folder).expanduser()
+    for start in (Path.cwd(), Path(nplib.__file__).parent):
+        with suppress(UserError):
+            return find_project(start) / "_build" / "results"
+    return None
 
 
 def save_results(folder: str | os.PathLike, name: str, benchmark: Benchmark, results: Mapping[str, object]) -> None:
-    """Write the results of one notebook as JSON, with the source and the labels of the data that they are of."""
+    """Write the results of one notebook as JSON, with the source and the labels of the data that they are of.
+
+    Without a project to keep them in, or one that may be written to, a line says so and nothing is lost but the file.
+
+    Raises
+    ------
+    UserError
+        If the folder was named and cannot be written to.
+    """
     path = results_path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    about = {"source": benchmark.source, "labels": benchmark.labels}
-    write_json(path / f"{name}.json", about | dict(results), overwrite=True)
+    try:
+        if path is None:
+            raise OSError("no project here")
+        path.mkdir(parents=True, exist_ok=True)
+        about = {"source": benchmark.source, "labels": benchmark.labels}
+        write_json(path / f"{name}.json", about | dict(results), overwrite=True)
+    except OSError as error:
+        problem = f"results of {name} are not kept ({error}); name a folder for them: results_folder"
+        if folder:
+            raise UserError(problem) from error
+        print(problem)
 
 
 def load_results(folder: str | os.PathLike, name: str, source: str | None = None) -> dict[str, object]:
@@ -122,13 +329,25 @@ def load_results(folder: str | os.PathLike, name: str, source: str | None = None
     ResultsMissing
         If that has not run yet, or with other data.
     """
-    path = results_path(folder) / f"{name}.json"
+    path = (results_path(folder) or Path("_build", "results")) / f"{name}.json"
+    advice = f"run notebook {name} with the same data, or all of them with `nplib book`"
     if not path.is_file():
-        raise ResultsMissing(f"{path} is not there: run notebook {name} first, or all of them with `nplib book`")
+        raise ResultsMissing(f"{path} is not there: {advice}")
     results = json.loads(path.read_text())
     if source is not None and results["source"] != source:
-        raise ResultsMissing(
-            f"{path} is of {results['source']}, and the others are of {source}: run notebook {name} with the same "
-            "data, or all of them with `nplib book`"
-        )
+        raise ResultsMissing(f"{path} is of {results['source']}, and the others are of {source}: {advice}")
     return results
+
+
+# The two below serve pages whose sentences still stand in code, and go with the last of these.
+
+
+def finding(text: str, source: str = "") -> Markdown:
+    """A paragraph that the notebook computed; one about the surrogate says so."""
+    text = f"*On the surrogate:* {text}" if source == SURROGATE else text
+    return Markdown(_set_off(" ".join(text.split())))
+
+
+def heading(text: str, source: str) -> str:
+    """The heading of a column of numbers; those of the surrogate say so."""
+    return f"{text}, on the surrogate" if source == SURROGATE else text
