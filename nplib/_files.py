@@ -1,65 +1,209 @@
-"""Files are written whole or not at all: beside their target first, then renamed into place."""
+"""Paths as people write them, files that are written whole or not at all, and the folder of what can be made anew."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
+import secrets
+import stat
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
 
 from nplib.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks: leftovers stay there
+    fcntl = None
+
+_UNSET = re.compile(r"\$(\w+|\{[^}]*\})")
+_NAME_BYTES = 200  # of a target's name in that of its partial file; most systems allow 255 in all
+
 
 class TargetExists(UserError):
     """A file stands where one is to be written."""
 
 
-def check_target(target: str | os.PathLike, overwrite: bool = False) -> Path:
-    """The path to write to, once it is clear that nothing is lost there and that its folder exists.
+def expand(path: str | bytes | os.PathLike) -> Path:
+    """A path with ``~``, ``~user``, ``$NAME`` and ``${NAME}`` written out, as a shell would.
+
+    Every path that a person gives, in an argument or in the environment, passes through here.
+
+    Raises
+    ------
+    UserError
+        If it names a user or a variable that there is not, and no file or folder is called that; or holds a zero byte.
+    """
+    text = os.fsdecode(path)
+    if "\0" in text:
+        raise UserError(f"the path {text!r} holds a zero byte; no file can have such a name")
+    found = os.path.expanduser(os.path.expandvars(text))
+    if unset := _UNSET.search(found):
+        end = found.find(os.sep, unset.end())
+        if not os.path.lexists(found if end < 0 else found[:end]):
+            raise UserError(f"{text}: the variable {unset.group()} is not set; set it, or write the path without it")
+    if found.startswith("~") and not os.path.lexists(found.split(os.sep)[0]):
+        raise UserError(f"{text}: no home folder is known for {found.split(os.sep)[0]}; write the path without it")
+    return Path(found)
+
+
+def check_target(target: str | bytes | os.PathLike, overwrite: bool = False) -> Path:
+    """The path to write to, expanded, once it is clear that it can be written and that nothing is lost there.
 
     Raises
     ------
     TargetExists
         If there is a file and ``overwrite`` is false, or if there is a folder.
     UserError
-        If the folder it would lie in does not exist.
+        If there is something that is no file, a device for instance; if the folder does not exist or is closed.
     """
-    target = Path(target)
-    if target.is_dir():
-        raise TargetExists(f"{target} is a folder; name a file in it")
-    if target.exists() and not overwrite:
-        raise TargetExists(f"{target} exists; choose another name, or ask for it to be overwritten (--overwrite)")
-    if not target.parent.is_dir():
-        raise UserError(f"{target.parent} is no folder, so {target.name} cannot be written there; make it first")
+    target = expand(target)
+    try:
+        real = _behind_links(target)
+        kind = stat.S_IFMT(real.stat().st_mode) if real.exists() else None
+        if kind == stat.S_IFDIR:
+            raise TargetExists(f"{target} is a folder; name a file in it")
+        if kind not in (None, stat.S_IFREG):
+            raise UserError(f"{target} is no regular file, so it is not written to; name another")
+        if kind is not None and not overwrite:
+            raise TargetExists(f"{target} exists; choose another name, or ask for it to be overwritten (--overwrite)")
+        if not real.parent.is_dir():
+            raise UserError(f"{real.parent} is no folder, so {real.name} cannot be written there; make it first")
+        with _partial_of(real):
+            pass
+    except OSError as error:
+        raise _unwritable(target, error) from error
     return target
 
 
 @contextmanager
-def replacing(target: str | os.PathLike, overwrite: bool = False) -> Iterator[Path]:
+def replacing(target: str | bytes | os.PathLike, overwrite: bool = False, size: int = 0) -> Iterator[Path]:
     """Give a path beside the target to write to; rename it into place when the block ends well, else remove it.
 
-    Raises what :func:`check_target` raises.
+    What a link points to is written, not the link. A file that is replaced keeps its mode. What earlier writers of the
+    same target left there, because something killed them, is removed.
+
+    Parameters
+    ----------
+    target : path
+    overwrite : bool
+    size : int
+        Bytes that will be written, for the error if there is no room; 0: not known.
+
+    Raises
+    ------
+    TargetExists, UserError
+        As :func:`check_target`; also if another process makes the file in the meantime, and if the disk is full.
     """
     target = check_target(target, overwrite)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial")
-    os.close(handle)
-    partial = Path(name)
+    real = _behind_links(target)
     try:
-        yield partial
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        partial.chmod(0o666 & ~umask)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+        with _partial_of(real) as partial:
+            yield partial
+            with open(partial, "rb+") as file:
+                os.fsync(file.fileno())
+            _put(partial, real, overwrite)
+    except OSError as error:
+        # A full disk names no file. Errors of other files are the block's own.
+        if error.filename is None:
+            ours = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+        else:
+            ours = Path(os.fsdecode(error.filename)).parent == real.parent
+        if not ours:
+            raise
+        if isinstance(error, FileExistsError):
+            raise TargetExists(f"{target} was made by another process in the meantime; choose another name") from error
+        raise _unwritable(target, error, size) from error
+
+
+def _behind_links(target: Path) -> Path:
+    """What is written when this path is written to."""
+    real = Path(os.path.realpath(target)) if target.is_symlink() else target
+    if real.is_symlink():
+        raise UserError(f"{target} is a link that leads back to itself; remove it, or name another file")
+    return real
+
+
+def _unwritable(target: Path, error: OSError, size: int = 0) -> UserError:
+    room = f"{size / 1e6:.1f} MB of free disk and " if size else ""
+    return UserError(
+        f"{target} cannot be written ({error.strerror or error}); it needs {room}a folder that you may write to"
+    )
+
+
+@contextmanager
+def _partial_of(real: Path) -> Iterator[Path]:
+    """A new empty file beside one that is to be, of its mode, locked while the block lasts and gone after."""
+    name = os.fsencode(real.name)
+    short = name if len(name) <= _NAME_BYTES else hashlib.sha256(name).hexdigest().encode()
+    prefix = f".{os.fsdecode(short)}."
+    _remove_leftovers(real.parent, prefix)
+    mode = stat.S_IMODE(real.stat().st_mode) if real.exists() else None
+    while True:
+        partial = real.with_name(f"{prefix}{secrets.token_hex(4)}.partial")
+        # Where no mode is to be kept, the system takes the umask off.
+        handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode & 0o777)
+        try:
+            if not _lock(handle) or not partial.exists():
+                continue  # another process took it for a leftover before it was locked
+            if mode is not None:
+                with suppress(OSError):
+                    os.chmod(partial, mode & 0o777)
+            yield partial
+            return
+        finally:
+            partial.unlink(missing_ok=True)
+            os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Lock a file for this process; whether nobody else holds it. A file system without locks counts as locked."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+    return True
+
+
+def _remove_leftovers(folder: Path, prefix: str) -> None:
+    """Remove the partial files of a target that no living process holds."""
+    if fcntl is None:
+        return
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if not (name.startswith(prefix) and name.endswith(".partial")):
+                continue
+            with suppress(OSError):
+                handle = os.open(folder / name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(folder / name)
+                finally:
+                    os.close(handle)
+
+
+def _put(partial: Path, real: Path, overwrite: bool) -> None:
+    """Give a finished file its name."""
+    if overwrite:
+        os.replace(partial, real)
+        return
+    try:
+        os.link(partial, real)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: the name is taken first, and what it names exchanged after
+        os.close(os.open(real, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        os.replace(partial, real)
 
 
 def write_json(target: str | os.PathLike, value: object, overwrite: bool = False) -> None:
@@ -83,6 +227,6 @@ def sha256_of(path: str | os.PathLike) -> str:
 
 def cache_folder() -> Path:
     """Where derived files are kept: ``NPLIB_CACHE``, or the user's cache folder. Made if it is not there."""
-    folder = Path(os.environ.get("NPLIB_CACHE") or platformdirs.user_cache_dir("nplib"))
+    folder = expand(os.environ.get("NPLIB_CACHE") or platformdirs.user_cache_dir("nplib"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
-from nplib._files import replacing
+from nplib._files import expand, replacing
 from nplib._layout import (
     AXES,
     BUDGETS,
@@ -160,7 +160,7 @@ class Benchmark:
         BadBenchmark
             If it is not there, is no HDF5, is of a newer layout, or holds what cannot be.
         """
-        path = Path(path)
+        path = expand(path)
         if not path.is_file():
             found = "is a folder" if path.is_dir() else "does not exist"
             raise BadBenchmark(f"{path} {found}; name the HDF5 file of a benchmark (nplib convert makes one)")
@@ -187,15 +187,9 @@ class Benchmark:
         UserError
             If it cannot be written, for want of room for instance.
         """
-        size = sum(getattr(self, attribute(name)).nbytes for name in LAYOUT) / 1e6
-        try:
-            with replacing(target, overwrite) as partial:
-                partial.write_bytes(self._image())
-        except OSError as error:
-            raise UserError(
-                f"{target} cannot be written ({error}); it needs {size:.1f} MB of free disk and a folder "
-                "that you may write to"
-            ) from error
+        image = self._image()
+        with replacing(target, overwrite, image.nbytes) as partial:
+            partial.write_bytes(image)
 
     def _image(self) -> memoryview:
         """The HDF5 file, made in memory: HDF5 itself crashes the interpreter when a disk is full."""

@@ -23,7 +23,7 @@ from typing import BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from nplib._files import check_target
+from nplib._files import check_target, expand
 from nplib._layout import BUDGETS, LAYOUT, RUNS
 from nplib.benchmark import Benchmark
 from nplib.cell import MAX_VERTICES, OPERATION_CODES
@@ -132,7 +132,7 @@ def convert_tfrecord(
         If there is no such source, or no room for the target.
     """
     started = time.perf_counter()
-    source = Path(source)
+    source = expand(source)
     target = check_target(target, overwrite)
     file, size = open_records(source)
     with file:

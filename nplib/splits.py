@@ -12,11 +12,10 @@ import os
 import zipfile
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
-from nplib._files import replacing
+from nplib._files import expand, replacing
 from nplib.benchmark import Benchmark
 from nplib.errors import UserError
 
@@ -138,15 +137,9 @@ def save_splits(target: str | os.PathLike, splits: Mapping[str, np.ndarray], ove
         If it cannot be written, for want of room for instance.
     """
     arrays = {name: np.asarray(indices, dtype=np.int64) for name, indices in splits.items()}
-    try:
-        with replacing(target, overwrite) as partial, open(partial, "wb") as file:
-            np.savez(file, **arrays)
-    except OSError as error:
-        size = sum(indices.nbytes for indices in arrays.values()) / 1e6
-        raise UserError(
-            f"{target} cannot be written ({error}); it needs {size:.1f} MB of free disk and a folder "
-            "that you may write to"
-        ) from error
+    size = sum(indices.nbytes for indices in arrays.values())
+    with replacing(target, overwrite, size) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)
 
 
 def load_splits(path: str | os.PathLike, num_cells: int) -> dict[str, np.ndarray]:
@@ -163,7 +156,7 @@ def load_splits(path: str | os.PathLike, num_cells: int) -> dict[str, np.ndarray
     BadSplits
         If it is no such file, or a split is no list of different cells of the benchmark.
     """
-    path = Path(path)
+    path = expand(path)
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
         raise BadSplits(f"{path} {found}; name a file of splits (nplib split makes one)")

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from nplib._files import expand
 from nplib.errors import UserError
 
 HEADER = struct.Struct("<QI")  # length of the data, checksum of the length
@@ -139,7 +140,7 @@ def open_records(path: str | os.PathLike) -> tuple[BinaryIO, int]:
     BadRecord
         If it is empty.
     """
-    path = Path(path)
+    path = expand(path)
     if not path.exists():
         raise UserError(f"{path} does not exist; name a tfrecord file such as nasbench_full.tfrecord")
     if not path.is_file():

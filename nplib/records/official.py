@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nplib._files import expand
 from nplib._layout import BUDGETS, LAYOUT, METRICS, RUNS, attribute, empty_metrics
 from nplib.benchmark import Benchmark
 from nplib.cell import MAX_VERTICES, OPERATION_CODES
@@ -99,7 +100,7 @@ def read_official(tfrecord: str | os.PathLike) -> Benchmark:
     missing = what_is_missing()
     if missing:
         raise OfficialMissing(f"{tfrecord} cannot be read by the official library: {missing}")
-    path = Path(tfrecord).absolute()
+    path = expand(tfrecord).absolute()
     file, _ = open_records(path)  # for its errors
     file.close()
     with tempfile.TemporaryDirectory() as folder:
