@@ -119,7 +119,7 @@ def _search(options: SearchOptions) -> None:
     else:
         _show_seeds(options, trainings, history)
     _show_rivals(options, trainings, {f"predictor search ({options.predictor})": history} | rivals)
-    proposed, seen = history.cells[:, first:], history.validation[:, first:]
+    proposed, seen = history.cells[:, first:], history.seen[:, first:]
     which = "" if len(seeds) == 1 else f" of seed {seeds[0]}"
     order = "best predicted first" if options.rounds == 1 else "by round, best predicted first"
     options.say(f"proposed cells{which}, {order}; validation accuracy seen:")
@@ -154,8 +154,8 @@ def _rivals(trainings: Trainings, budget: int) -> dict[str, Histories]:
 
 def _figures(trainings: Trainings, history: Histories) -> dict[str, np.ndarray]:
     """Of the cells kept, a value a search, fractions; no test accuracy where it is unknown."""
-    means = trainings.mean_validation
-    figures = {"validation_seen": history.best_validation[:, -1]}
+    means = trainings.mean_seen
+    figures = {"validation_seen": history.best_seen[:, -1]}
     if trainings.has_test:
         figures["mean_test"] = history.best_test[:, -1]
     return figures | {"regret": means.max() - means[history.best_cell]}
@@ -163,17 +163,17 @@ def _figures(trainings: Trainings, history: Histories) -> dict[str, np.ndarray]:
 
 def _places(trainings: Trainings, history: Histories) -> list[int]:
     """Of the cells kept among all, by mean validation accuracy; 1 is the best."""
-    means = trainings.mean_validation
+    means = trainings.mean_seen
     return [1 + int((means > means[cell]).sum()) for cell in history.best_cell]
 
 
 def _show_kept(options: SearchOptions, trainings: Trainings, history: Histories, first: int) -> None:
-    cell, query = int(history.best_cell[0]), int(history.best_place[0, -1])
+    cell, query = int(history.best_cell[0]), int(history.place[0, -1])
     found = f"random cell {query + 1}" if query < first else f"proposed cell {query - first + 1}"
     options.say(f"kept, {found}:")
     _show_cell(options, trainings.benchmark, cell)
-    runs = trainings.validation.shape[1]
-    seen, mean = history.best_validation[0, -1], trainings.mean_validation[cell]
+    runs = trainings.seen.shape[1]
+    seen, mean = history.best_seen[0, -1], trainings.mean_seen[cell]
     of_runs = f"; mean of {runs} runs: {100 * mean:.2f} %" if runs > 1 else ""
     options.say(f"  validation accuracy seen: {100 * seen:.2f} %{of_runs}")
     test = f"{100 * history.best_test[0, -1]:.2f} %" if trainings.has_test else "unknown in this benchmark"
@@ -268,7 +268,7 @@ def _report(
             "place": places[number],
             "proposed": [
                 {"module_hash": benchmark.hashes[cell].decode(), "validation_seen": float(seen)}
-                for cell, seen in zip(history.cells[number, first:], history.validation[number, first:], strict=True)
+                for cell, seen in zip(history.cells[number, first:], history.seen[number, first:], strict=True)
             ],
         }
         for number, seed in enumerate(history.seeds)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from nplib.plots.style import BLUE, GREEN, GREY, ORANGE, PALETTE, POINTS_SHOWN, Axes, Figure, columns, finish
-from nplib.search.trainings import Histories, Trainings
+from nplib.search.histories import Factor, Histories
+from nplib.search.trainings import Trainings
 
 _QUERIES = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]  # ticks of a logarithmic axis
 
@@ -28,40 +29,51 @@ def accuracy_by_queries(
     searches: Mapping[str, Histories],
     from_query: int,
     to_query: int,
-    starts: Mapping[str, int] | None = None,
+    factors: Mapping[str, Factor] | None = None,
     low: float | None = None,
+    labels: tuple[str, str] = ("accuracy seen (%)", "mean test accuracy (%)"),
 ) -> Figure:
-    """Validation and, where known, test accuracy of the cell kept, against the number of trainings.
+    """Accuracy of the cell kept against the number of trainings: as the search saw it and, where known, by mean test.
 
     Parameters
     ----------
     searches : mapping of names to Histories
-        The number of searches is written beside the name.
+        The number of searches is written beside the name. A search that begins with random cells is drawn from the last
+        of them on.
     from_query, to_query : int
         Of the logarithmic axis.
-    starts : mapping of names to int, optional
-        From which query on a search is drawn: one that begins with random cells is drawn from the last of them.
+    factors : mapping of "seen" or "test" to Factor, optional
+        Drawn in that panel: an arrow between the numbers of trainings after which both are as good.
     low : float, optional
         Where the axes of accuracy start, a fraction.
+    labels : tuple of str
+        Of both axes of accuracy.
     """
-    starts = starts or {}
-    with_test = not any(np.isnan(history.best_test).any() for history in searches.values())
+    with_test = not any(np.isnan(history.test).any() for history in searches.values())
     figure, axes = columns(2 if with_test else 1, width=4.7, height=3.9)
-    for colour, (name, history) in zip(PALETTE, searches.items(), strict=False):
-        kept = slice(max(from_query, starts.get(name, 1)) - 1, min(to_query, history.queries))
-        queries = np.arange(history.queries)[kept] + 1
-        _curve(axes[0], queries, history.best_validation[:, kept], colour, name)
-        if with_test:
-            _curve(axes[1], queries, history.best_test[:, kept], colour, name)
-    for panel, what in zip(axes, ("validation accuracy seen (%)", "its test accuracy (%)"), strict=False):
-        panel.set(xscale="log", xlabel="trainings", ylabel=what, xlim=(from_query, to_query))
-        ticks = [tick for tick in _QUERIES if from_query <= tick <= to_query]
+    ticks = [tick for tick in _QUERIES if from_query <= tick <= to_query]
+    for panel, by, label in zip(axes, ("seen", "test"), labels, strict=False):
+        for colour, (name, history) in zip(PALETTE, searches.items(), strict=False):
+            kept = slice(max(from_query, history.first) - 1, min(to_query, history.queries))
+            _curve(panel, np.arange(history.queries)[kept] + 1, getattr(history, f"best_{by}")[:, kept], colour, name)
+        panel.set(xscale="log", xlabel="trainings", ylabel=label, xlim=(from_query, to_query))
         panel.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         panel.set_xticks([], minor=True)
         if low is not None:
             panel.set_ylim(bottom=100 * low)
+        if by in (factors or {}):
+            _arrow(panel, factors[by])
     _legend(figure, axes[0])
     return finish(figure)
+
+
+def _arrow(axes: Axes, factor: Factor) -> None:
+    """From the one number of trainings to the other, at the level that both reach, with the factor above it."""
+    ends = sorted((factor.given, min(factor.needed, factor.most)))
+    axes.annotate("", *[(end, 100 * factor.level) for end in ends], arrowprops={"arrowstyle": "<->", "color": "0.2"})
+    text = f"{factor.factor:.0f} times" if np.isfinite(factor.needed) else f"limit {factor.limit:.0f} times"
+    at = (np.sqrt(ends[0] * ends[1]), 100 * factor.level)
+    axes.annotate(text, at, (0, 4), textcoords="offset points", ha="center", fontsize=9)
 
 
 def accuracy_by_time(
@@ -77,13 +89,17 @@ def accuracy_by_time(
     low : float, optional
         Where the axis of accuracy starts, a fraction.
     by : str
-        ``"test"`` or ``"validation"`` accuracy.
+        ``"test"`` accuracy or as ``"seen"``.
     """
     figure, axes = columns(1, width=6.4, height=3.9)
     for colour, (name, history) in zip(PALETTE, searches.items(), strict=False):
         grid = seconds[(seconds >= history.elapsed[:, 0].max()) & (seconds <= history.elapsed[:, -1].min())]
         _curve(axes[0], grid / 3600, history.at_seconds(grid, by), colour, name)
-    axes[0].set(xscale="log", xlabel="training time (hours)", ylabel=f"{by} accuracy of the cell kept (%)")
+    axes[0].set(
+        xscale="log",
+        xlabel="training time (hours)",
+        ylabel=f"accuracy of the cell kept, {'mean test' if by == 'test' else 'as seen'} (%)",
+    )
     if low is not None:
         axes[0].set_ylim(bottom=100 * low)
     _legend(figure, axes[0])
@@ -117,10 +133,10 @@ def by_first(values: Mapping[str, Mapping[int, Mapping[int, np.ndarray]]], what:
     return finish(figure)
 
 
-def validation_against_test(
+def seen_against_test(
     trainings: Trainings, chosen: Mapping[str, np.ndarray], zooms: tuple[tuple[float, float], ...]
 ) -> Figure:
-    """Mean validation and test accuracy of every cell, with some marked.
+    """Accuracy that searches choose by and mean test accuracy of every cell, with some marked.
 
     Parameters
     ----------
@@ -133,8 +149,9 @@ def validation_against_test(
     figure, axes = columns(len(zooms), width=4.7, height=4.4)
     shown = np.random.default_rng(0).permutation(len(trainings))[:POINTS_SHOWN]
     colours = (ORANGE, GREEN, PALETTE[3], PALETTE[4])
+    x, y = 100 * trainings.mean_seen, 100 * trainings.test
+    metric, runs = trainings.metric.replace("_", " "), trainings.seen.shape[1]
     for panel, (low, high) in zip(axes, zooms, strict=True):
-        x, y = 100 * trainings.mean_validation, 100 * trainings.test
         panel.plot(x[shown], y[shown], ".", color=BLUE, markersize=2, alpha=0.2, rasterized=True)
         panel.plot([100 * low, 100 * high], [100 * low, 100 * high], color=GREY, linewidth=1)
         for marker, colour, (name, cells) in zip("*DoX", colours, chosen.items(), strict=False):
@@ -143,6 +160,7 @@ def validation_against_test(
                 x[cells], y[cells], marker, color=colour, markersize=9, markeredgecolor="0.2", linestyle="", **label
             )
         panel.set(xlim=(100 * low, 100 * high), ylim=(100 * low, 100 * high))
-        panel.set(xlabel="validation accuracy, mean of runs (%)", ylabel="test accuracy, mean of runs (%)")
+        panel.set(xlabel=f"{metric}, {'one run' if runs == 1 else f'mean of {runs} runs'} (%)")
+        panel.set(ylabel=f"{trainings.judge} (%)")
     _legend(figure, axes[0])
     return finish(figure)

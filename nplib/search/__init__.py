@@ -1,16 +1,20 @@
 """Searches for the best cell: what is trained, in which order, and what each rule finds."""
 
+from nplib.search.histories import BadSearch, Factor, Histories, factor_at, factor_to_reach
 from nplib.search.proposers import Proposer, make_proposer
 from nplib.search.searches import draw_cells, evolution, local_search, oracle, predictor_search, random_search
-from nplib.search.trainings import BadSearch, Histories, Trainings
+from nplib.search.trainings import Trainings
 
 __all__ = [
     "BadSearch",
+    "Factor",
     "Histories",
     "Proposer",
     "Trainings",
     "draw_cells",
     "evolution",
+    "factor_at",
+    "factor_to_reach",
     "local_search",
     "make_proposer",
     "oracle",

@@ -1,9 +1,9 @@
 """End-to-end architecture selection: predictor search, and the searches that it is held against, under the same rules.
 
 The paper's search: train N random cells, fit a predictor, predict all cells, train the K best, keep the one with the
-best validation accuracy. Source: Wen et al., "Neural Predictor for Neural Architecture Search", 2019, section 3; rules
+best accuracy. Source: Wen et al., "Neural Predictor for Neural Architecture Search", 2019, section 3; rules
 of :mod:`nplib.search.trainings`. Every function gives the
-:class:`~nplib.search.trainings.Histories` of one search a seed.
+:class:`~nplib.search.histories.Histories` of one search a seed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 def oracle(trainings: Trainings, queries: int, seeds: Sequence[int]) -> Histories:
-    """Train the cells with the best mean validation accuracy, best first: what a perfect predictor would do.
+    """Train the cells with the best mean accuracy, best first: what a perfect predictor would do.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def oracle(trainings: Trainings, queries: int, seeds: Sequence[int]) -> Historie
         If there are not so many cells, or none is to be trained. So do all functions here.
     """
     trainings.check_queries(queries)
-    best = np.argsort(-trainings.mean_validation, kind="stable")[:queries]
+    best = np.argsort(-trainings.mean_seen, kind="stable")[:queries]
     return trainings.history([best] * len(seeds), seeds)
 
 
@@ -174,4 +174,4 @@ def predictor_search(
         labels = [accuracy[row] for row, accuracy in zip(learned, met, strict=True)]
         proposed = propose(learned, labels, trained, len(part), seeds)
         trained = [np.concatenate([row, more]) for row, more in zip(trained, proposed, strict=True)]
-    return trainings.history(trained, seeds)
+    return trainings.history(trained, seeds, first)

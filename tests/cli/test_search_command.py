@@ -84,9 +84,9 @@ def test_it_is_the_search_of_the_library(here, predictor, rounds, seeds, first):
     assert [search["seed"] for search in report["searches"]] == list(seeds)
     for s, search in enumerate(report["searches"]):
         cell = history.best_cell[s]
-        means = trainings.validation.mean(axis=1)
+        means = trainings.seen.mean(axis=1)
         assert search["kept"]["module_hash"] == benchmark.hashes[cell].decode()
-        assert search["validation_seen"] == history.validation[s].max()
+        assert search["validation_seen"] == history.seen[s].max()
         assert search["mean_test"] == pytest.approx(benchmark.values("test_accuracy", 108, None)[cell].mean())
         assert search["regret"] == pytest.approx(means.max() - means[cell])
         assert search["place"] == 1 + (means > means[cell]).sum()
@@ -98,7 +98,7 @@ def test_it_is_the_search_of_the_library(here, predictor, rounds, seeds, first):
     }
     assert list(report["others"]) == list(rivals)
     for name, rival in rivals.items():
-        assert report["others"][name]["validation_seen"] == rival.best_validation[:, -1].tolist()
+        assert report["others"][name]["validation_seen"] == rival.best_seen[:, -1].tolist()
         assert report["others"][name]["mean_test"] == rival.best_test[:, -1].tolist()
 
 

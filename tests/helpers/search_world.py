@@ -36,10 +36,10 @@ def graphs_fixture(benchmark) -> Graphs:
     return Graphs.from_benchmark(benchmark)
 
 
-def made_up(validation, test=None, seconds=None) -> Histories:
+def made_up(seen, test=None, seconds=None, first=0) -> Histories:
     """Histories of these figures, a row a search."""
-    validation = np.asarray(validation, dtype=float)
-    unknown = np.full(validation.shape, np.nan)
-    cells = np.tile(np.arange(validation.shape[1]), (len(validation), 1))
+    seen = np.asarray(seen, dtype=float)
+    unknown = np.full(seen.shape, np.nan)
+    cells = np.tile(np.arange(seen.shape[1]), (len(seen), 1))
     test, seconds = (unknown if values is None else np.asarray(values, dtype=float) for values in (test, seconds))
-    return Histories(tuple(range(len(validation))), cells, validation, test, seconds)
+    return Histories(tuple(range(len(seen))), cells, seen, test, seconds, first)

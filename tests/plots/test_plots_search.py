@@ -1,5 +1,7 @@
 """Pictures of searches show what was found, and say when that is no measurement."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from plot_promises import (
@@ -12,12 +14,15 @@ from nplib.benchmark import Benchmark, empty_metrics
 from nplib.cell import INTERIOR_OPERATIONS as OPERATIONS
 from nplib.cell import Cell
 from nplib.plots import search as plots_search
-from nplib.search.trainings import Histories, Trainings
+from nplib.search.histories import Factor, Histories
+from nplib.search.trainings import Trainings
 
 VALIDATION = np.array([[0.90, 0.92, 0.91, 0.94], [0.91, 0.90, 0.93, 0.92]])
 TEST = VALIDATION - 0.01
 SECONDS = np.full((2, 4), 3600.0)
 HISTORY = Histories((0, 1), np.arange(8).reshape(2, 4), VALIDATION, TEST, SECONDS)
+LATE = replace(HISTORY, first=3)
+FACTORS = {"test": Factor(0.92, 4, 2, 1, 3, 4, by_rival=True), "seen": Factor(0.95, 2, np.inf, 4, np.inf, 4, False)}
 UNTESTED = Histories((0, 1), np.arange(8).reshape(2, 4), VALIDATION, np.full((2, 4), np.nan), SECONDS)
 BY_FIRST = {2: np.array([0.93, 0.95]), 8: np.array([0.94, 0.94])}
 
@@ -29,10 +34,10 @@ def made_up_trainings() -> Trainings:
 
 
 DRAWN = {
-    "accuracy_by_queries": lambda: plots_search.accuracy_by_queries({"a": HISTORY, "b": HISTORY}, 1, 4, {"b": 3}),
+    "accuracy_by_queries": lambda: plots_search.accuracy_by_queries({"a": HISTORY, "b": LATE}, 1, 4, FACTORS),
     "accuracy_by_time": lambda: plots_search.accuracy_by_time({"a": HISTORY}, 3600 * np.array([0.5, 1, 2.5, 4, 9])),
     "by_first": lambda: plots_search.by_first({"one": {10: BY_FIRST, 20: BY_FIRST}, "two": {10: BY_FIRST}}, "accuracy"),
-    "validation_against_test": lambda: plots_search.validation_against_test(
+    "seen_against_test": lambda: plots_search.seen_against_test(
         made_up_trainings(), {"best": np.array([3])}, ((0.8, 1.0), (0.9, 0.95))
     ),
 }
@@ -48,12 +53,21 @@ def test_figures_are_closed_and_say_when_they_are_of_the_surrogate(draw):
 
 
 def test_the_mean_of_the_best_so_far_is_drawn_from_the_last_random_cell_on():
-    validation, test = DRAWN["accuracy_by_queries"]().axes
-    whole, late = validation.lines
-    np.testing.assert_allclose(whole.get_ydata(), 100 * HISTORY.best_validation.mean(axis=0))
+    seen, test = DRAWN["accuracy_by_queries"]().axes
+    whole, late = seen.lines
+    np.testing.assert_allclose(whole.get_ydata(), 100 * HISTORY.best_seen.mean(axis=0))
     np.testing.assert_array_equal(late.get_xdata(), [3, 4])
     np.testing.assert_allclose(test.lines[0].get_ydata(), 100 * HISTORY.best_test.mean(axis=0))
     assert whole.get_label() == "a (2)"
+
+
+def test_a_factor_is_an_arrow_between_trainings_at_its_level():
+    for panel, ends, text in zip(
+        DRAWN["accuracy_by_queries"]().axes, ((2, 4), (2, 4)), ("limit 2 times", "2 times"), strict=True
+    ):
+        arrow, words = panel.texts
+        assert sorted((arrow.xy[0], arrow.xyann[0])) == list(ends) and arrow.xy[1] == arrow.xyann[1]
+        assert words.get_text() == text
 
 
 def test_without_test_accuracies_there_is_one_panel():
@@ -76,6 +90,6 @@ def test_a_panel_a_predictor_with_standard_errors():
 
 
 def test_chosen_cells_are_marked():
-    for panel in DRAWN["validation_against_test"]().axes:
+    for panel in DRAWN["seen_against_test"]().axes:
         marked = panel.lines[-1]
         np.testing.assert_allclose([marked.get_xdata()[0], marked.get_ydata()[0]], [94, 93])

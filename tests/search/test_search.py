@@ -33,13 +33,13 @@ def test_a_training_costs_one_query_and_its_time_and_gives_one_of_the_runs(train
     for s in range(3):
         cells = history.cells[s]
         assert len(set(cells.tolist())) == 150
-        is_run = (history.validation[s][:, None] == runs[cells]) & (history.seconds[s][:, None] == times[cells])
+        is_run = (history.seen[s][:, None] == runs[cells]) & (history.seconds[s][:, None] == times[cells])
         assert is_run.any(axis=1).all()
         np.testing.assert_allclose(history.test[s], tests[cells].mean(axis=1), rtol=1e-12)
 
 
 def test_what_a_cell_gives_depends_on_the_seed_alone(trainings):
-    by_search = [dict(zip(h.cells[0], h.validation[0], strict=True)) for h in every_search(trainings, [3])]
+    by_search = [dict(zip(h.cells[0], h.seen[0], strict=True)) for h in every_search(trainings, [3])]
     first = trainings.met(3)
     for seen in by_search:
         assert all(first[cell] == accuracy for cell, accuracy in seen.items())
@@ -59,7 +59,7 @@ def test_a_search_depends_on_its_seed_alone_and_a_longer_one_begins_with_a_short
     for s, seed in enumerate(SEEDS):
         alone = search(trainings, 80, [seed])
         assert np.array_equal(alone.cells[0], together.cells[s, :80])
-        assert np.array_equal(alone.validation[0], together.to(80).validation[s])
+        assert np.array_equal(alone.seen[0], together.to(80).seen[s])
 
 
 def test_the_oracle_trains_the_best_first(trainings, benchmark):
@@ -114,7 +114,7 @@ def by_scores(scores: np.ndarray):
 
 
 def test_a_perfect_predictor_trains_what_the_oracle_does(trainings):
-    propose, _ = by_scores(trainings.mean_validation)
+    propose, _ = by_scores(trainings.mean_seen)
     history = predictor_search(trainings, propose, 30, 70, SEEDS)
     best = oracle(trainings, 130, SEEDS).cells[0].tolist()
     assert history.queries == 100
