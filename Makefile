@@ -3,6 +3,7 @@
 PYTHON ?= python3
 QUICK ?=
 DATA ?=
+OFFICIAL ?=
 ARGS ?=
 
 BIN := .venv/bin
@@ -17,6 +18,7 @@ help:
 	@echo "                QUICK=1      fewer seeds and repeats; every page says so"
 	@echo "                DATA=sample  20,001 real results; or full, surrogate, or a file. By default full if it is in"
 	@echo "                             data/, else surrogate, which needs no download (see data/README.md)"
+	@echo "                OFFICIAL=1   with TensorFlow and the official library, which notebook 01 then holds ours against"
 	@echo "make test     run the tests; ARGS=\"-k sources -x\" is handed to pytest"
 	@echo "make lab      open JupyterLab on the notebooks"
 	@echo "make env      make the environment in .venv (the others do it by themselves)"
@@ -25,7 +27,7 @@ help:
 	@echo "make clean    remove what was built; neither .venv nor data"
 	@echo "PYTHON=python3.12 chooses the Python that .venv is made with."
 
-book: env
+book: env $(if $(filter-out 0,$(OFFICIAL)),.venv/official)
 	@$(BIN)/nplib book $(BOOK_OPTIONS)
 
 test: env
@@ -67,6 +69,14 @@ env: .venv/package
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 	@echo "The environment is ready: .venv"
+
+# The official library is in no package index; git gets it from its repository. Both locks, so that the first stays.
+.venv/official: .venv/package requirements-tensorflow.lock
+	@$(call show_progress,$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off \
+	    -r requirements.lock -r requirements-tensorflow.lock)
+	@$(call show_progress,$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-deps \
+	    "nasbench @ git+https://github.com/google-research/nasbench")
+	@touch $@
 
 # Run pip with its many lines kept in .venv/install.log, and show a line now and then, and its errors. The status of a
 # pipe is that of its last command, so pip's goes through it as a line.
