@@ -233,7 +233,7 @@ def read_attributes(file: h5py.File, path: Path) -> dict[str, str]:
             "update nplib, or convert again"
         )
     about = {}
-    for name, field in (("source", "source"), ("labels", "labels"), ("source_sha256", "sha256")):
+    for name, field in (("source", "source"), ("labels", "labels"), ("kind", "kind"), ("source_sha256", "sha256")):
         value = file.attrs.get(name)
         if isinstance(value, bytes):
             value = value.decode(errors="replace")

@@ -66,6 +66,7 @@ __all__ = [
 FAILED_BELOW = 0.2
 FALLBACK_ACCURACY = 0.908192
 SURROGATE = "surrogate"  # the source of results that a model made and nobody measured
+REAL = "real results of NASBench-101"  # the kind of all others
 
 
 class MissingMetric(UserError):
@@ -98,9 +99,11 @@ class Benchmark:
         By cell, budget (4, 12, 36, 108 epochs), run, halfway and end, and training time (s), train, validation and
         test accuracy (fractions); NaN where unknown.
     source : str
-        Where the results are from: ``"full"``, ``"only108"``, ``"surrogate"``, ``"sample"``, ``"file"``.
+        Where the results are from: ``"full"``, ``"only108"``, ``"one-run"``, ``"surrogate"``, ``"sample"``, ``"file"``.
     labels : str
-        One sentence: what kind of results these are.
+        One sentence: what is known of which runs.
+    kind : str
+        What kind of results these are, in a few words that fit into a line; by default ``labels``.
     sha256 : str
         Of the file that they were made from; empty where unknown.
     path : Path or None
@@ -122,8 +125,11 @@ class Benchmark:
     labels: str = "the file does not say what kind of results these are"
     sha256: str = ""
     path: Path | None = None
+    kind: str = ""
 
     def __post_init__(self) -> None:
+        if not self.kind:
+            object.__setattr__(self, "kind", self.labels)
         place = "benchmark" if self.path is None else str(self.path)
         arrays = {name: np.asarray(getattr(self, attribute(name))) for name in LAYOUT}
         check_layout(arrays, place)
@@ -138,7 +144,7 @@ class Benchmark:
 
     @classmethod
     def from_cells(cls, cells: Sequence[Cell], metrics: np.ndarray, **about) -> Benchmark:
-        """Cells, pruned on the way, and their metrics; ``about`` is any of source, labels, sha256, path."""
+        """Cells, pruned on the way, and their metrics; ``about`` is any of source, labels, kind, sha256, path."""
         cells = [cell.pruned() for cell in cells]
         num_vertices, adjacency, operations = pad_cells(cells)
         hashes = np.array([cell.module_hash for cell in cells], dtype="S32")
@@ -201,6 +207,7 @@ class Benchmark:
             file.attrs["source"] = self.source
             file.attrs["source_sha256"] = self.sha256
             file.attrs["labels"] = self.labels
+            file.attrs["kind"] = self.kind
             file["metrics"].attrs["axes"] = AXES
             file["metrics"].attrs["units"] = UNITS
         return image.getbuffer()
@@ -333,9 +340,19 @@ class Benchmark:
                         budgets.setdefault(what, []).append(budget)
         return "; ".join(f"{what} ({', '.join(map(str, b))} epochs)" for what, b in budgets.items()) or "nothing"
 
+    @property
+    def label_metric(self) -> str:
+        """What labels are by default: ``validation_accuracy`` where every cell has it, otherwise ``test_accuracy``."""
+        return self._label_metric(108, 0)
+
+    def _label_metric(self, budget: int, run: int) -> str:
+        if self.has("validation_accuracy", budget, run) or not self.has("test_accuracy", budget, run):
+            return "validation_accuracy"
+        return "test_accuracy"
+
     def accuracy_labels(
         self,
-        metric: str = "validation_accuracy",
+        metric: str | None = None,
         budget: int = 108,
         run: int = 0,
         failed_below: float = FAILED_BELOW,
@@ -348,8 +365,9 @@ class Benchmark:
 
         Parameters
         ----------
-        metric : str
-            One of the accuracies; whether a run failed is judged by this same figure.
+        metric : str, optional
+            One of the accuracies; whether a run failed is judged by this same figure. By default the validation
+            accuracy where every cell has it at this budget and run, otherwise the test accuracy.
         budget, run : int
         failed_below : float
             A run whose accuracy is below this fraction has failed. 0: no run has.
@@ -373,6 +391,7 @@ class Benchmark:
                 raise UserError(f"{name} is {value!r}; it is an accuracy as a fraction, from 0 to 1")
         if run is None:
             raise UserError(f"labels are of one run; choose among {', '.join(map(str, range(RUNS)))}")
+        metric = metric or self._label_metric(budget, run)
         labels = self.values(metric, budget, run)
         # Compared as stored, in single precision, like the reference does.
         runs = self.metrics[(slice(None), *metric_position(metric, budget, None))]

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from nplib._files import check_target, expand
 from nplib._layout import BUDGETS, LAYOUT, RUNS
-from nplib.benchmark import Benchmark
+from nplib.benchmark import REAL, Benchmark
 from nplib.cell import MAX_VERTICES, OPERATION_CODES
 from nplib.errors import UserError
 from nplib.records.assembly import Assembly, budget_problem
@@ -140,10 +140,12 @@ def convert_tfrecord(
             raise UserError(f"{target} is the file to convert; name another target")
         _check_room(source, size, target)
         assembly, sha256 = _assemble(file, source, size, verify_hashes, progress)
+    kind = REAL if sha256 in OFFICIAL_FILES else ""
     if source_name is None:
         source_name = OFFICIAL_FILES.get(sha256, source.name)
     budgets = assembly.budgets
-    benchmark = Benchmark(**assembly.arrays(), source=source_name, labels=_labels(budgets), sha256=sha256)
+    about = {"source": source_name, "labels": _labels(budgets), "kind": kind, "sha256": sha256}
+    benchmark = Benchmark(**assembly.arrays(), **about)
     unknown = int((benchmark.trainable_parameters == UNKNOWN_PARAMETERS).sum())
     if unknown:
         logger.warning("%s does not give the trainable parameters of %d cells; they are 0", source, unknown)

@@ -221,7 +221,19 @@ def test_test_labels_judge_failure_by_test_accuracy():
     metrics[(slice(None), *metric_position("test_accuracy", 108, None))] = [[0.1, 0.6, 0.5]]
     benchmark = Benchmark.from_cells([CHAIN], metrics)
     assert benchmark.accuracy_labels("test_accuracy") == pytest.approx([0.6])
+    assert benchmark.label_metric == "validation_accuracy"
     assert benchmark.accuracy_labels() == pytest.approx([0.9])
+
+
+def test_labels_are_test_accuracies_where_a_cell_lacks_a_validation_accuracy():
+    metrics = metrics_of([[0.9, 0.8, 0.7], [np.nan, 0.8, 0.7]])
+    metrics[(slice(None), *metric_position("test_accuracy"))] = [0.6, 0.1]
+    benchmark = Benchmark.from_cells([CHAIN, POOL], metrics)
+    assert benchmark.label_metric == "test_accuracy"
+    assert benchmark.accuracy_labels() == pytest.approx([0.6, 0.908192])
+    assert benchmark.accuracy_labels(run=1) == pytest.approx([0.8, 0.8])  # of this run all have it
+    with pytest.raises(MissingMetric, match="lacks validation_accuracy after 36 epochs"):
+        benchmark.accuracy_labels(budget=36)
 
 
 def test_a_value_at_the_limit_has_not_failed():

@@ -23,7 +23,7 @@ DATA_HELP = (
     "full, surrogate or sample; auto takes full if it is here, else surrogate; or a path to an .hdf5, .tfrecord or the "
     "sample's .json."
 )
-Download = Literal["full", "only108", "sample"]
+Download = Literal["full", "only108", "one-run", "sample"]
 SecondStage = Literal["passing", "accepted"]
 Data = Annotated[str, typer.Option("--data", metavar="SOURCE", help=f"Results to use. {DATA_HELP}")]
 
@@ -113,27 +113,28 @@ def convert(
 @app.command()
 def data(
     download: Annotated[
-        Download | None, typer.Option(help="Get it: full (1.95 GB), only108 (499 MB) or sample (2.9 MB).")
+        Download | None,
+        typer.Option(help="Get it: full (1.95 GB), only108 (499 MB), one-run (3.4 MB), sample (2.9 MB)."),
     ] = None,
 ) -> None:
     """Show which results are here, and which of them auto would take.
 
-    They lie in the folder NPLIB_DATA, or else in data; NPLIB_SAMPLE may
-    name the sample's file. A download that was cut goes on where it
-    stopped. The surrogate is always here: results of a model, no
+    They lie in the folder NPLIB_DATA, or else in data; NPLIB_ONE_RUN and
+    NPLIB_SAMPLE may name files of theirs. A download that was cut goes on
+    where it stopped. The surrogate is always here: results of a model, no
     measurements. The sample is taken only when it is named.
     """
     from nplib import sources
 
-    if download == "sample":
-        sources.load("sample", progress=True)
+    if download in ("one-run", "sample"):
+        sources.load(download, progress=True)
     elif download is not None:
         sources.fetch_full(which=download, progress=True)
     found = sources.find("auto")
     for source in found:
         typer.echo(f"{source.name:<10} {source.state:<12} {source.where}")
-    taken = next((source.name for source in found if source.state != "missing"), None)
-    typer.echo(f"auto takes {taken}" if taken else "auto has nothing to take")
+    taken = next(source for source in found if source.state != "missing")
+    typer.echo(f"auto takes {taken.name}" + ("" if taken.is_here else ", or else the surrogate without a network"))
 
 
 @app.command()

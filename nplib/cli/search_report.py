@@ -113,7 +113,7 @@ def _search(options: SearchOptions) -> None:
     )
     rivals = _rivals(trainings, options.budget)
     if benchmark.source == SURROGATE:
-        options.say(f"Figures on the surrogate, {benchmark.labels.split(';')[0]}:")
+        options.say(f"Figures on the surrogate, {benchmark.kind}:")
     if len(seeds) == 1:
         _show_kept(options, trainings, history, first)
     else:

@@ -208,7 +208,7 @@ def load_cells(options: TrainOptions, device: str) -> tuple[Benchmark, np.ndarra
 def tell_whose(benchmark: Benchmark, options: TrainOptions) -> None:
     """Say of figures that follow that they are the surrogate's, if so."""
     if benchmark.source == SURROGATE:
-        options.say(f"Figures on the surrogate, {benchmark.labels.split(';')[0]}:")
+        options.say(f"Figures on the surrogate, {benchmark.kind}:")
 
 
 def tell_seen(unseen: np.ndarray, options: TrainOptions) -> None:

@@ -151,7 +151,7 @@ def run_validate(options: ValidateOptions) -> None:
         for name, splits in schemes.items()
     }
     if benchmark.source == SURROGATE:
-        say(f"Figures on the surrogate, {benchmark.labels.split(';')[0]}:")
+        say(f"Figures on the surrogate, {benchmark.kind}:")
     for name, choice in choices.items():
         _show(name, choice, say)
     chosen = next(iter(choices.values()))

@@ -180,7 +180,7 @@ def find_data(project: Path, data: str = "auto", *, progress: bool = False) -> D
 
     folder = data_folder(project)
     if data == "auto":
-        data = next((found.name for found in sources.find("auto", folder) if found.state != "missing"), "auto")
+        data = sources.choose(folder, progress=progress)
     benchmark = sources.load(data, folder=folder, progress=progress)
     argument = str(Path(data).resolve()) if Path(data).is_file() else data
     identity: dict[str, object] = {

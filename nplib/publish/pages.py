@@ -108,8 +108,7 @@ def _names(tree: object) -> Iterator[str]:
 
 def data_banner(benchmark: Benchmark) -> str:
     """A line for the top of every page: what the book was built from."""
-    # The first clause says what kind of results they are; the data page has the rest.
-    return f"Built from: {benchmark.source}, {len(benchmark):,} cells ({benchmark.labels.split(';')[0]})."
+    return f"Built from: {benchmark.source}, {len(benchmark):,} cells ({benchmark.kind})."
 
 
 def data_warning(benchmark: Benchmark, pages: Sequence[PurePosixPath]) -> str:
@@ -128,7 +127,7 @@ def data_warning(benchmark: Benchmark, pages: Sequence[PurePosixPath]) -> str:
     more = f" {{doc}}`/{report.with_suffix('')}` tells how far that can be relied on." if report else ""
     return (
         "**Surrogate data.** Unless a passage names another source, what this page shows comes from "
-        f"{benchmark.labels.split(';')[0]}.{more}"
+        f"{benchmark.kind}.{more}"
     )
 
 

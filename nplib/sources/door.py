@@ -1,4 +1,4 @@
-"""Where results come from: one door to NASBench-101, to a surrogate or a sample of it, or to a file of one's own.
+"""Where results come from: one door to NASBench-101, to parts or a surrogate of it, or to a file of one's own.
 
 :func:`load` gives a :class:`~nplib.benchmark.Benchmark`; :func:`find` says what there is without loading anything.
 """
@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from nplib._files import cache_folder, sha256_of
+from nplib._files import cache_folder, expand, sha256_of
 from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
-from nplib.sources.download import DownloadFailed, RemoteFile, fetch, part_of
+from nplib.sources.download import DownloadFailed, RemoteFile, fetch, is_offline, part_of
+from nplib.sources.one_run import ONE_RUN, read_one_run
 from nplib.sources.sample import SAMPLE, read_sample
 
 logger = logging.getLogger(__name__)
 
-NAMES = ("auto", "full", SURROGATE, "sample")
+NAMES = ("auto", "full", "one-run", SURROGATE, "sample")
 
 # The whole of NASBench-101 as its authors publish it, the best first; what each is converted to.
 OFFICIAL = {
@@ -37,6 +40,18 @@ OFFICIAL = {
 }
 # The first is also what the reference calls its own.
 CONVERTED = {"full": "nasbench.hdf5", "only108": "nasbench_only108.hdf5"}
+
+
+class Part(NamedTuple):
+    """A part of NASBench-101 small enough to be downloaded when it is asked for, and kept."""
+
+    variable: str  # of the environment, which may name a copy
+    remote: RemoteFile
+    read: Callable[[str | os.PathLike], Benchmark]
+
+
+PARTS = {"one-run": Part("NPLIB_ONE_RUN", ONE_RUN, read_one_run), "sample": Part("NPLIB_SAMPLE", SAMPLE, read_sample)}
+SECONDS_TO_REACH = 4.0  # within which a server must answer before "auto" goes on without it
 
 
 class DataUnavailable(UserError):
@@ -73,9 +88,9 @@ def data_folder(folder: str | os.PathLike | None = None) -> Path:
     The last is for notebooks, which run in a folder of their own.
     """
     if folder is not None:
-        return Path(folder)
+        return expand(folder)
     if os.environ.get("NPLIB_DATA"):
-        return Path(os.environ["NPLIB_DATA"])
+        return expand(os.environ["NPLIB_DATA"])
     beside = Path("..", "data")
     return beside if beside.is_dir() and not Path("data").is_dir() else Path("data")
 
@@ -97,20 +112,44 @@ def find(data: str | os.PathLike = "auto", folder: str | os.PathLike | None = No
     list of Found
     """
     folder = data_folder(folder)
-    finders = {"full": _find_full, SURROGATE: _find_surrogate, "sample": _find_sample}
     if data == "auto":
-        return [finder(folder) for finder in finders.values()]
-    if data in finders:
-        return [finders[data](folder)]
-    return [_find_file(Path(data))]
+        return [find(name, folder)[0] for name in NAMES[1:]]
+    if data == "full":
+        return [_find_full(folder)]
+    if data == SURROGATE:
+        return [Found(SURROGATE, "ready", "ships with nplib")]
+    if data in PARTS:
+        return [_find_part(str(data), folder)]
+    return [_find_file(expand(data))]
+
+
+def choose(folder: str | os.PathLike | None = None, *, progress: bool = False) -> str:
+    """The name of the source that ``"auto"`` stands for now; which, and why, is logged in one line.
+
+    That is ``"full"`` if it is here; else ``"one-run"`` if it is here or can be downloaded now; else ``"surrogate"``.
+    The sample, which has few of the cells, is taken only when it is named. Parameters as for :func:`load`.
+
+    Raises
+    ------
+    DataUnavailable
+        If ``NPLIB_ONE_RUN`` names what is no file.
+    """
+    folder = data_folder(folder)
+    if _find_full(folder).is_here:
+        logger.info("auto takes full: the best there is")
+        return "full"
+    why = f"full is not in {folder}"
+    try:
+        _part_file("one-run", folder, progress, patient=False)
+    except DownloadFailed as error:
+        logger.info("auto takes %s: %s, and one-run cannot be had: %s", SURROGATE, why, error)
+        return SURROGATE
+    logger.info("auto takes one-run: %s, and one-run has a real result of every cell", why)
+    return "one-run"
 
 
 def load(
-    data: str | os.PathLike = "auto",
-    *,
-    folder: str | os.PathLike | None = None,
-    progress: bool = False,
-    sample: RemoteFile = SAMPLE,
+    data: str | os.PathLike = "auto", *, folder: str | os.PathLike | None = None, progress: bool = False
 ) -> Benchmark:
     """Results to work with, from wherever they are; which were taken, and why, is logged.
 
@@ -119,18 +158,21 @@ def load(
     data : str or path
         - ``"full"``: the whole of NASBench-101, from ``nasbench.hdf5`` in the folder of data or from an official
           tfrecord there, which is converted once. It is never downloaded here: see :func:`fetch_full`.
+        - ``"one-run"``: one real test accuracy of every cell, that of run 0 after 108 epochs.
         - ``"surrogate"``: all cells with the results of a model that was fitted to real ones, not measurements; see
           :func:`nplib.sources.surrogate.load_surrogate`. It needs no file: it is made once and kept in the cache.
-        - ``"sample"``: 20,001 real cells, from the file ``NPLIB_SAMPLE``, from ``data-20k.json`` in the folder of
-          data, or downloaded to there (2.9 MB).
-        - ``"auto"``: ``"full"`` if it is here, otherwise ``"surrogate"``. The sample is taken only when it is named.
-        - a path to an ``.hdf5``, a ``.tfrecord`` (converted once, to beside it) or the sample's ``.json``.
+        - ``"sample"``: 20,001 real cells, with the best validation accuracy of three runs.
+        - ``"auto"``: what :func:`choose` gives.
+        - a path to an ``.hdf5``, a ``.tfrecord`` (converted once, to beside it), the one run's ``.npy`` or the sample's
+          ``.json``.
+
+        The one run and the sample are the file that ``NPLIB_ONE_RUN`` or ``NPLIB_SAMPLE`` names, or lie in the folder
+        of data or in the cache, or are downloaded (3.4 and 2.9 MB): to the folder of data if there is one, else to
+        the cache. Nothing is downloaded where ``NPLIB_OFFLINE`` is set.
     folder : path, optional
         As for :func:`data_folder`.
     progress : bool
         Whether to show bars of downloads and conversions on stderr.
-    sample : RemoteFile
-        Where to download the sample from, a mirror for instance.
 
     Returns
     -------
@@ -140,27 +182,22 @@ def load(
     ------
     DataUnavailable
         If it is not here and cannot be downloaded, or is not known; the message says how to get it.
-    nplib.sources.sample.BadSample, nplib.benchmark.BadBenchmark, nplib.records.frames.BadRecord
-        If the file is not what it should be.
+    nplib.errors.UserError
+        If the file is not what it should be: ``BadOneRun``, ``BadSample``, ``BadBenchmark``, ``BadRecord``.
     """
     folder = data_folder(folder)
     if data == "auto":
-        full = _find_full(folder)
-        data = "full" if full.is_here else SURROGATE
-        missing = f"full is not in {folder}; the sample, which has few of the cells, is only taken when it is named"
-        logger.info("auto takes %s: %s", data, "the best there is" if full.is_here else missing)
+        data = choose(folder, progress=progress)
     if data == "full":
         return _load_full(folder, progress)
     if data == SURROGATE:
         return _load_surrogate()
-    if data == "sample":
-        path = _sample_file(folder, progress, sample)
-        logger.info("sample: %s", path)
-        return read_sample(path)
+    if data in PARTS:
+        return _load_part(str(data), folder, progress)
     found = find(data, folder)[0]
     if not found.is_here:
         raise DataUnavailable(found.where)
-    return _load_file(Path(data), progress)
+    return _load_file(expand(data), progress)
 
 
 def fetch_full(
@@ -229,9 +266,9 @@ def find_records(path: str | os.PathLike = "", folder: str | os.PathLike | None 
     """
     for name, who in ((path, "the argument"), (os.environ.get("NPLIB_TFRECORD", ""), "NPLIB_TFRECORD")):
         if os.fspath(name):
-            if not Path(name).is_file():
+            if not expand(name).is_file():
                 raise DataUnavailable(f"{who} names {name}, which is no file; name a tfrecord, or none")
-            return Path(name)
+            return expand(name)
     folder = data_folder(folder)
     return next((folder / remote.name for remote in OFFICIAL.values() if (folder / remote.name).is_file()), None)
 
@@ -256,28 +293,35 @@ def _arrived(folder: Path, remote: RemoteFile) -> str:
     return f", of which {part.stat().st_size / 1e6:,.0f} are here" if part.is_file() else ""
 
 
-def _find_surrogate(folder: Path) -> Found:
-    return Found(SURROGATE, "ready", "ships with nplib")
+def _find_part(name: str, folder: Path) -> Found:
+    variable, remote, _ = PARTS[name]
+    if named := os.environ.get(variable):
+        if expand(named).is_file():
+            return Found(name, "ready", str(expand(named)))
+        return Found(name, "missing", f"{variable} names {named}, which is no file; mend or unset it")
+    kept = folder / remote.name
+    if not kept.is_file() and (in_cache := _in_cache(remote)):
+        kept = in_cache
+    if kept.is_file():
+        return Found(name, "ready", str(kept))
+    if is_offline():
+        return Found(name, "missing", f"{remote.name} is not in {folder}, and NPLIB_OFFLINE forbids to download it")
+    return Found(name, "to download", f"{remote.megabytes} MB from {remote.url}")
 
 
-def _find_sample(folder: Path) -> Found:
-    named = os.environ.get("NPLIB_SAMPLE")
-    if named:
-        if Path(named).is_file():
-            return Found("sample", "ready", named)
-        return Found("sample", "missing", f"NPLIB_SAMPLE names {named}, which is no file; mend or unset it")
-    if (folder / SAMPLE.name).is_file():
-        return Found("sample", "ready", str(folder / SAMPLE.name))
-    return Found("sample", "to download", f"{SAMPLE.megabytes} MB from {SAMPLE.url}")
+def _in_cache(remote: RemoteFile) -> Path | None:
+    """Where a part is kept that was downloaded where there is no folder of data; None if there is no cache either."""
+    try:
+        return cache_folder() / remote.name
+    except OSError:
+        return None
 
 
 def _find_file(path: Path) -> Found:
-    if path.suffix not in (".hdf5", ".h5", ".tfrecord", ".json"):
-        return Found(
-            "file",
-            "missing",
-            f"{str(path)!r} is neither a source ({', '.join(NAMES)}) nor the path of an .hdf5, .h5, .tfrecord or .json",
-        )
+    kinds = (".hdf5", ".h5", ".tfrecord", ".npy", ".json")
+    if path.suffix not in kinds:
+        known = f"neither a source ({', '.join(NAMES)}) nor the path of an {', '.join(kinds[:-1])} or {kinds[-1]}"
+        return Found("file", "missing", f"{str(path)!r} is {known}")
     if not path.is_file():
         return Found("file", "missing", f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; name a file")
     if path.suffix == ".tfrecord" and not path.with_suffix(".hdf5").is_file():
@@ -307,25 +351,57 @@ def _load_surrogate() -> Benchmark:
     return benchmark
 
 
-def _sample_file(folder: Path, progress: bool, remote: RemoteFile) -> Path:
-    found = _find_sample(folder)
+def _load_part(name: str, folder: Path, progress: bool) -> Benchmark:
+    variable, remote, read = PARTS[name]
+    try:
+        path = _part_file(name, folder, progress)
+    except DownloadFailed as error:
+        raise DataUnavailable(
+            f"{name} is not here: {error}. Get the file in another way and put it into {folder} as {remote.name}, or "
+            f"set {variable} to its path; or use {SURROGATE}, which needs no file; or full: {_find_full(folder).where}"
+        ) from error
+    logger.info("%s: %s", name, path)
+    return read(path)
+
+
+def _part_file(name: str, folder: Path, progress: bool, patient: bool = True) -> Path:
+    """The file of a part, downloaded unless it is here; if not patient, only from a server that answers at once."""
+    remote = PARTS[name].remote
+    found = _find_part(name, folder)
     if found.is_here:
         return Path(found.where)
     if found.state == "missing":
-        raise DataUnavailable(found.where)
-    try:
+        raise (DataUnavailable if os.environ.get(PARTS[name].variable) else DownloadFailed)(found.where)
+    if not (folder.is_dir() and _may_write(folder)) and (in_cache := _in_cache(remote)):
+        folder = in_cache.parent
+    if patient:
         return fetch(remote, folder, progress=progress)
-    except DownloadFailed as error:
-        raise DataUnavailable(
-            f"the sample is not here: {error}. Get the file in another way and put it into {folder} as {SAMPLE.name}, "
-            f"or set NPLIB_SAMPLE to its path; or use {SURROGATE}, which needs no file; or full: "
-            f"{_find_full(folder).where}"
-        ) from error
+    _check_reached(remote.url)
+    return fetch(remote, folder, progress=progress, tries=1, timeout=SECONDS_TO_REACH)
+
+
+def _check_reached(url: str) -> None:
+    """Raise DownloadFailed unless a server answers soon. Names may take long to resolve, hence the thread."""
+    import requests
+
+    answers: list[object] = []
+
+    def ask() -> None:
+        try:
+            answers.append(requests.head(url, timeout=SECONDS_TO_REACH))
+        except requests.RequestException as error:
+            answers.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(SECONDS_TO_REACH)
+    if not answers:
+        raise DownloadFailed(f"{url} does not answer")
 
 
 def _load_file(path: Path, progress: bool) -> Benchmark:
-    if path.suffix == ".json":
-        return read_sample(path)
+    if path.suffix in (".npy", ".json"):
+        return read_one_run(path) if path.suffix == ".npy" else read_sample(path)
     if path.suffix == ".tfrecord":
         return _load_converted(path, path.with_suffix(".hdf5"), progress)
     return Benchmark.open(path)

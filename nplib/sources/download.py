@@ -38,12 +38,15 @@ class RemoteFile:
     sha256 : str
     megabytes : float
         Size in MB, to tell a person; nothing is checked against it.
+    size : int, optional
+        Size in bytes, where it is known.
     """
 
     name: str
     url: str
     sha256: str
     megabytes: float
+    size: int | None = None
 
 
 class DownloadFailed(UserError):
@@ -52,6 +55,11 @@ class DownloadFailed(UserError):
 
 class _Cut(Exception):
     """A try ended early, and another one may get further."""
+
+
+def is_offline() -> bool:
+    """Whether ``NPLIB_OFFLINE`` forbids to download anything."""
+    return os.environ.get("NPLIB_OFFLINE", "").lower() not in ("", "0", "false", "no")
 
 
 def part_of(target: Path) -> Path:
@@ -107,6 +115,8 @@ def fetch(
             f"{target} is there, and is not the file of {remote.url}, whose SHA-256 is {remote.sha256}; "
             "move or delete it, or use it as it is by its path"
         )
+    if is_offline():
+        raise DownloadFailed(f"NPLIB_OFFLINE forbids to download {remote.name}; unset it, or get the file another way")
     # pooch reports to a handler of its own; everything worth saying is said here.
     pooch.get_logger().setLevel(logging.WARNING)
     while True:

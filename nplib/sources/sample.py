@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from nplib._files import sha256_of
-from nplib.benchmark import Benchmark, empty_metrics, metric_position
+from nplib.benchmark import REAL, Benchmark, empty_metrics, metric_position
 from nplib.errors import UserError
 from nplib.sources.download import RemoteFile
 from nplib.space import load_space
@@ -95,9 +95,8 @@ def read_sample(path: str | os.PathLike) -> Benchmark:
             SAMPLE.sha256,
             len(hashes),
         )
-    return Benchmark.from_space(
-        space, indices, metrics, source="sample", labels=SAMPLE_LABELS, sha256=sha256, path=path
-    )
+    about = {"source": "sample", "labels": SAMPLE_LABELS, "kind": REAL, "sha256": sha256, "path": path}
+    return Benchmark.from_space(space, indices, metrics, **about)
 
 
 def _read_lists(path: Path) -> dict[str, list]:

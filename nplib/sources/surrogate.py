@@ -31,10 +31,8 @@ from nplib.space import Space, load_space
 
 logger = logging.getLogger(__name__)
 
-LABELS = (
-    "a model of NASBench-101 fitted to 20,001 real results, not measurements; three runs at each budget are drawn from "
-    "it, and labels take run 0"
-)
+KIND = "a model of NASBench-101 fitted to 20,001 real results, not measurements"
+LABELS = f"{KIND}; three runs at each budget are drawn from it, and labels take run 0"
 MODEL_FORMAT = 1
 TABLES = "surrogate.npz"
 DESCRIPTION = "surrogate.json"
@@ -285,7 +283,7 @@ def make_surrogate(seed: int = 0, model: SurrogateModel | None = None) -> Benchm
             for column, accuracy, images in zip((2, 3, 1), accuracies, spoilt, strict=True):
                 counted = np.where(lost, images, np.rint(np.clip(accuracy, 0, 1) * IMAGES))
                 metrics[:, b, :, point, column] = counted / IMAGES
-    about = {"source": "surrogate", "labels": LABELS, "sha256": _identity(model, seed)}
+    about = {"source": "surrogate", "labels": LABELS, "kind": KIND, "sha256": _identity(model, seed)}
     return Benchmark.from_space(space, np.arange(count), metrics, **about)
 
 

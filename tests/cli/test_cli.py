@@ -157,7 +157,7 @@ def test_train_tells_that_figures_are_of_the_surrogate(small_surrogate, tmp_path
     small_surrogate.save(tmp_path / "some.hdf5")
     run = ["train", "--data", "some.hdf5", *FAST, "--json", "figures.json"]
     said = succeed(*run, cwd=tmp_path)
-    kind = small_surrogate.labels.split(";")[0]
+    kind = small_surrogate.kind
     assert f"data: surrogate, 1,000 cells; {small_surrogate.labels}\n" in said
     assert f"Figures on the surrogate, {kind}:\n" in said
     data = json.loads((tmp_path / "figures.json").read_text())["data"]

@@ -153,7 +153,7 @@ def test_it_tells_that_figures_are_of_the_surrogate(small_surrogate, tmp_path, c
     run_search(options(data=str(tmp_path / "some.hdf5"), budget=130, first=30, rounds=2))
     said = capsys.readouterr().out
     assert f"data: surrogate, 1,000 cells; {small_surrogate.labels}\n" in said
-    assert f"Figures on the surrogate, {small_surrogate.labels.split(';')[0]}:\n" in said
+    assert f"Figures on the surrogate, {small_surrogate.kind}:\n" in said
     assert "cells of evolution are random" not in said
 
 

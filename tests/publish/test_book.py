@@ -86,7 +86,7 @@ def test_every_page_says_that_the_build_was_quick(built):
 
 
 def test_every_page_names_its_data_and_notebooks_warn_of_the_surrogate(built, surrogate):
-    kind = surrogate.labels.split(";")[0]
+    kind = surrogate.kind
     for page in pages(built):
         text = page.read_text()
         assert f"Built from: surrogate, 423,624 cells ({kind})." in text, page

@@ -213,7 +213,7 @@ def test_data_are_found_once_and_named_for_every_page(book, tmp_path, sample_pat
     monkeypatch.setenv("NPLIB_SAMPLE", str(sample_path))
     found = find_data(book, "sample")
     assert found.argument == "sample"
-    assert found.banner == "Built from: sample, 20,001 cells (real results)."
+    assert found.banner == "Built from: sample, 20,001 cells (real results of NASBench-101)."
     assert found.warning == ""
     assert found.identity["sha256"] == sha256_of(sample_path)
     assert find_data(book).argument == "surrogate"
@@ -222,7 +222,7 @@ def test_data_are_found_once_and_named_for_every_page(book, tmp_path, sample_pat
 def test_a_surrogate_is_told_from_another_by_what_it_is_made_of(book, tmp_path, surrogate, monkeypatch):
     monkeypatch.setenv("NPLIB_DATA", str(tmp_path))
     found = find_data(book, "surrogate")
-    kind = surrogate.labels.split(";")[0]
+    kind = surrogate.kind
     assert found.banner == f"Built from: surrogate, 423,624 cells ({kind})."
     assert found.identity == {
         "source": "surrogate",
@@ -237,7 +237,7 @@ def test_pages_made_from_the_surrogate_warn(book, small_surrogate, tmp_path):
     found = find_data(book, str(tmp_path / "some.hdf5"))
     assert found.identity["path"] == str(tmp_path / "some.hdf5")
     assert found.warning.startswith("**Surrogate data.** ")
-    assert small_surrogate.labels.split(";")[0] in found.warning
+    assert small_surrogate.kind in found.warning
     assert "{doc}" not in found.warning
     with open(book / "_toc.yml", "a") as toc:
         toc.write("- file: book/surrogate\n")

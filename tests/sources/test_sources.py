@@ -4,6 +4,8 @@ import hashlib
 import json
 import logging
 import shutil
+import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,19 +16,35 @@ from file_server import FileServer
 from small_sample import SMALL
 
 from nplib import sources
+from nplib._files import cache_folder
 from nplib.benchmark import BadBenchmark, Benchmark
 from nplib.convert import OFFICIAL_FILES
 from nplib.sources import CONVERTED, OFFICIAL, DataUnavailable, fetch_full, find, load
+from nplib.sources.one_run import ONE_RUN
 from nplib.sources.sample import SAMPLE
 
 
 @pytest.fixture(autouse=True)
-def no_settings(monkeypatch, tmp_path):
-    """No variable of whoever runs the tests, and no folder of data here."""
-    for name in ("NPLIB_DATA", "NPLIB_SAMPLE", "NPLIB_TFRECORD"):
+def no_settings(monkeypatch, tmp_path, surrogate):
+    """No variable of whoever runs the tests, no folder of data here, and a cache without downloads."""
+    cache = tmp_path / "own-cache"
+    cache.mkdir()
+    for path in cache_folder().iterdir():
+        if path.name not in {part.remote.name for part in sources.PARTS.values()}:
+            (cache / path.name).symlink_to(path)
+    monkeypatch.setenv("NPLIB_CACHE", str(cache))
+    for name in ("NPLIB_DATA", "NPLIB_ONE_RUN", "NPLIB_SAMPLE", "NPLIB_TFRECORD", "NPLIB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
+    for name in sources.PARTS:
+        serve(monkeypatch, name, "http://127.0.0.1:9/nobody-there")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
+
+
+def serve(monkeypatch, name, url):
+    """Let a part be downloaded from a server of ours; what comes must be the same."""
+    part = sources.PARTS[name]
+    monkeypatch.setitem(sources.PARTS, name, part._replace(remote=replace(part.remote, url=url)))
 
 
 @pytest.fixture
@@ -50,10 +68,9 @@ def tiny(shared, tmp_path) -> Path:
     return Path(shutil.copy(shared / "golden" / "full_tiny.tfrecord", tmp_path / "tiny.tfrecord"))
 
 
-@pytest.fixture
-def offline():
-    """The sample's place on a server that is not there."""
-    return replace(SAMPLE, url="http://127.0.0.1:9/data-20k.json")
+@pytest.fixture(scope="session")
+def one_run_path(shared) -> Path:
+    return shared / "nasbench101" / "test_run0_108.npy"
 
 
 def assert_is_golden(benchmark: Benchmark, shared: Path) -> None:
@@ -79,38 +96,116 @@ def test_nplib_sample_that_names_nothing_is_an_error_not_a_download(monkeypatch,
     assert find("sample", folder)[0].state == "missing"
 
 
-def test_a_sample_in_the_folder_of_data_is_not_downloaded(small, folder, offline):
+def test_a_sample_in_the_folder_of_data_is_not_downloaded(small, folder):
     shutil.copy(small, folder / SAMPLE.name)
-    assert load("sample", folder=folder, sample=offline).path == folder / SAMPLE.name
+    assert load("sample", folder=folder).path == folder / SAMPLE.name
 
 
-def test_the_sample_is_downloaded_once(sample_path, folder):
+def test_the_sample_is_downloaded_once(sample_path, folder, monkeypatch):
     with FileServer(sample_path.read_bytes()) as server:
         server.cuts = [1_000_000]
-        remote = replace(SAMPLE, url=server.url)
+        serve(monkeypatch, "sample", server.url)
         assert find("sample", folder)[0].state == "to download"
-        first = load("sample", folder=folder, sample=remote)
+        first = load("sample", folder=folder)
         assert first.path == folder / SAMPLE.name
         assert first.sha256 == SAMPLE.sha256
         assert server.ranges_asked() == [None, "bytes=1000000-"]
-        assert len(load("sample", folder=folder, sample=remote)) == 20_001
+        assert len(load("sample", folder=folder)) == 20_001
         assert len(server.asked) == 2
         assert find("sample", folder)[0] == ("sample", "ready", str(folder / SAMPLE.name))
 
 
-def test_a_sample_of_wrong_bytes_is_not_kept(small, folder):
+def test_a_sample_of_wrong_bytes_is_not_kept(small, folder, monkeypatch):
     with FileServer(small.read_bytes()) as server, pytest.raises(DataUnavailable, match=SAMPLE.sha256) as caught:
-        load("sample", folder=folder, sample=replace(SAMPLE, url=server.url))
+        serve(monkeypatch, "sample", server.url)
+        load("sample", folder=folder)
     assert server.url in str(caught.value)
     assert hashlib.sha256(small.read_bytes()).hexdigest() in str(caught.value)
     assert list(folder.iterdir()) == []
 
 
-def test_without_network_it_is_said_what_to_do(folder, offline):
+@pytest.mark.parametrize(("name", "variable"), [("sample", "NPLIB_SAMPLE"), ("one-run", "NPLIB_ONE_RUN")])
+def test_without_network_it_is_said_what_to_do(folder, name, variable):
+    remote = sources.PARTS[name].remote
     with pytest.raises(DataUnavailable, match="cannot be reached") as caught:
-        load("sample", folder=folder, sample=offline)
-    for told in (offline.url, f"put it into {folder} as {SAMPLE.name}", "NPLIB_SAMPLE", "surrogate", "nasbench.hdf5"):
+        load(name, folder=folder)
+    for told in (remote.url, f"put it into {folder} as {remote.name}", variable, "surrogate", "nasbench.hdf5"):
         assert told in str(caught.value)
+
+
+# The one run
+
+
+def test_the_one_run_is_downloaded_once_and_then_taken_by_auto(one_run_path, folder, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    with FileServer(one_run_path.read_bytes()) as server:
+        serve(monkeypatch, "one-run", server.url)
+        assert find("one-run", folder)[0].state == "to download"
+        assert load(folder=folder).source == "one-run"
+        assert f"auto takes one-run: full is not in {folder}" in caplog.text
+        assert find("one-run", folder) == [("one-run", "ready", str(folder / ONE_RUN.name))]
+        asked = len(server.asked)
+        assert load("one-run", folder=folder).path == folder / ONE_RUN.name
+        assert load(folder=folder).path == folder / ONE_RUN.name
+        assert len(server.asked) == asked
+
+
+def test_without_a_folder_of_data_the_one_run_is_kept_in_the_cache(one_run_path, monkeypatch, tmp_path, space):
+    monkeypatch.setenv("NPLIB_CACHE", str(tmp_path / "cache"))
+    with FileServer(one_run_path.read_bytes()) as server:
+        serve(monkeypatch, "one-run", server.url)
+        assert sources.choose() == "one-run"
+    kept = tmp_path / "cache" / ONE_RUN.name
+    assert kept.read_bytes() == one_run_path.read_bytes() and list(Path.cwd().iterdir()) == []
+    assert find("one-run") == [("one-run", "ready", str(kept))]
+    assert sources.choose() == "one-run"
+
+
+def test_nplib_one_run_names_the_file(one_run_path, folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(one_run_path.parent))
+    monkeypatch.setenv("NPLIB_ONE_RUN", f"~/{one_run_path.name}")
+    monkeypatch.setenv("NPLIB_OFFLINE", "1")
+    assert load("one-run", folder=folder).path == one_run_path
+    assert sources.choose(folder) == "one-run"
+    monkeypatch.setenv("NPLIB_ONE_RUN", "no/such.npy")
+    for data in ("auto", "one-run"):
+        with pytest.raises(DataUnavailable, match=r"NPLIB_ONE_RUN names no/such\.npy, which is no file"):
+            load(data, folder=folder)
+
+
+def test_offline_nothing_is_tried(one_run_path, folder, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setenv("NPLIB_OFFLINE", "1")
+    with FileServer(one_run_path.read_bytes()) as server:
+        serve(monkeypatch, "one-run", server.url)
+        assert sources.choose(folder) == "surrogate"
+        assert "one-run cannot be had" in caplog.text and "NPLIB_OFFLINE" in caplog.text
+        with pytest.raises(DataUnavailable, match=f"NPLIB_OFFLINE forbids .* put it into {folder} as {ONE_RUN.name}"):
+            load("one-run", folder=folder)
+        with pytest.raises(DataUnavailable, match="NPLIB_OFFLINE forbids"):
+            fetch_full(folder, url=server.url)
+        assert find("one-run", folder)[0].state == "missing"
+        assert server.asked == [] and list(folder.iterdir()) == []
+
+
+def test_a_server_that_never_answers_holds_auto_up_for_seconds_only(folder, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("nplib.sources.door.SECONDS_TO_REACH", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        serve(monkeypatch, "one-run", f"http://127.0.0.1:{silent.getsockname()[1]}/test.npy")
+        started = time.monotonic()
+        assert sources.choose(folder) == "surrogate"
+        assert time.monotonic() - started < 3
+    assert "auto takes surrogate" in caplog.text and "test.npy" in caplog.text
+
+
+def test_a_page_in_place_of_the_one_run_leaves_auto_the_surrogate(folder, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    with FileServer(b"<html>sign in first</html>") as server:
+        serve(monkeypatch, "one-run", server.url)
+        assert sources.choose(folder) == "surrogate"
+    assert "auto takes surrogate" in caplog.text and server.url in caplog.text
+    assert list(folder.iterdir()) == []
 
 
 # The whole
@@ -219,8 +314,7 @@ def test_auto_takes_full_if_it_is_here_else_the_surrogate_and_says_so(shared, sm
     caplog.set_level(logging.INFO)
     shutil.copy(small, folder / SAMPLE.name)
     assert load(folder=folder).source == "surrogate"
-    assert f"auto takes surrogate: full is not in {folder}; the sample" in caplog.text
-    assert "is only taken when it is named" in caplog.text
+    assert f"auto takes surrogate: full is not in {folder}, and one-run cannot be had: http" in caplog.text
     shutil.copy(shared / "golden" / "full_tiny.hdf5", folder / "nasbench.hdf5")
     assert len(load(folder=folder)) == 120
     assert "auto takes full: the best there is" in caplog.text
@@ -238,16 +332,18 @@ def test_the_surrogate_needs_no_file_and_no_network(surrogate, space, folder):
 def test_a_saved_surrogate_still_says_that_it_is_one(small_surrogate, tmp_path):
     small_surrogate.save(tmp_path / "mine.hdf5")
     again = load(tmp_path / "mine.hdf5")
-    assert (again.source, again.labels) == (small_surrogate.source, small_surrogate.labels)
+    for about in ("source", "labels", "kind"):
+        assert getattr(again, about) == getattr(small_surrogate, about)
 
 
 def test_find_lists_every_source_the_one_that_auto_takes_first(folder, shared):
     assert [(found.name, found.state, found.is_here) for found in find(folder=folder)] == [
         ("full", "missing", False),
+        ("one-run", "to download", False),
         ("surrogate", "ready", True),
         ("sample", "to download", False),
     ]
-    assert SAMPLE.url in find(folder=folder)[2].where
+    assert "MB from http://127.0.0.1:9" in find(folder=folder)[3].where
     assert {found.name for found in find(folder=folder)} == set(sources.NAMES) - {"auto"}
     assert list(folder.iterdir()) == []
 
@@ -331,7 +427,10 @@ def test_a_conversion_that_fails_leaves_nothing(tiny):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("smaple", r"'smaple' is neither a source \(auto, full, surrogate, sample\) nor the path of an \.hdf5"),
+        (
+            "smaple",
+            r"'smaple' is neither a source \(auto, full, one-run, surrogate, sample\) nor the path of an",
+        ),
         ("results.csv", r"'results\.csv' is neither"),
         ("no/such.hdf5", r"no/such\.hdf5 does not exist"),
         ("folder.json", r"folder\.json is a folder"),
