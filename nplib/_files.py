@@ -225,11 +225,6 @@ def sha256_of(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def expand(path: str | os.PathLike) -> Path:
-    """A path as a person means it: ``~`` is a home folder, ``$NAME`` a variable of the environment."""
-    return Path(os.path.expandvars(os.path.expanduser(path)))
-
-
 def cache_folder() -> Path:
     """Where derived files are kept: ``NPLIB_CACHE``, or the user's cache folder. Made if it is not there."""
     folder = expand(os.environ.get("NPLIB_CACHE") or platformdirs.user_cache_dir("nplib"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nplib._files import sha256_of
+from nplib._files import expand, sha256_of
 from nplib.benchmark import REAL, Benchmark, empty_metrics, metric_position
 from nplib.errors import UserError
 from nplib.metrics import kendall_tau
@@ -65,7 +65,7 @@ def read_one_run(path: str | os.PathLike) -> Benchmark:
     BadOneRun
         If it is no such array, holds what is no accuracy, or its rows cannot be those cells in that order.
     """
-    path = Path(path)
+    path = expand(path)
     space = load_space()
     order = np.argsort(space.hashes)
     accuracy = _read_array(path, len(space))

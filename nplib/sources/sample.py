@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nplib._files import sha256_of
+from nplib._files import expand, sha256_of
 from nplib.benchmark import REAL, Benchmark, empty_metrics, metric_position
 from nplib.errors import UserError
 from nplib.sources.download import RemoteFile
@@ -63,7 +63,7 @@ def read_sample(path: str | os.PathLike) -> Benchmark:
         If the file is not of that format, has a cell that NASBench-101 has not, or gives one another size than the
         network built from it has.
     """
-    path = Path(path)
+    path = expand(path)
     table = _read_lists(path)
     figures = {name: _numbers(path, name, table[name]) for name in (*SAMPLE_FIGURES, "trainable_parameters")}
     hashes = _hashes(path, table["key"])
