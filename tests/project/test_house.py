@@ -30,7 +30,7 @@ USES = {
     "training": ("_stacked", "splits"),
     "records": ("benchmark",),
     "convert": ("records",),
-    "sources": ("convert",),
+    "sources": ("convert", "metrics"),
     "gp": ("training",),
     "fitting": ("gp", "training"),
     "two_stage": ("fitting", "metrics", "studies"),
