@@ -25,10 +25,10 @@ SHARED = Path(os.environ.get("NPLIB_SHARED") or Path(__file__).parents[2] / "sha
 FIRST = """
 import time
 import numpy as np
-from nplib.cell import Cell, pad_cells
+from nplib.cell import Cell, Cells
 from nplib.features import compute_features
 started = time.perf_counter()
-compute_features(*pad_cells([Cell([[0, 1], [0, 0]], ["input", "output"])]))
+compute_features(Cells.of([Cell([[0, 1], [0, 0]], ["input", "output"])]))
 print(time.perf_counter() - started)
 """
 
@@ -72,12 +72,11 @@ def main() -> None:
         print(f"one cell, nothing compiled yet:     {first_in_new_process(folder):6.2f} s")
         print(f"one cell, compiled before:          {first_in_new_process(folder):6.2f} s")
         space = load_space()
-        arrays = space.num_vertices, space.adjacency, space.operations
         theirs = prototype(folder)
-        compute_features(*(array[:2] for array in arrays))
+        compute_features(space.cells[:2])
         ours_s, theirs_s = [], []
         for _ in range(options.repeats):
-            ours_s.append(seconds(lambda: compute_features(*arrays)))
+            ours_s.append(seconds(lambda: compute_features(space.cells)))
             if theirs is not None:
                 theirs_s.append(seconds(lambda: theirs(space)))
         count = f"{len(NAMES)} features of {len(space):,} cells"

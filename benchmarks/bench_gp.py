@@ -15,11 +15,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from nplib.features import NAMES
+from nplib.cell import Cells
+from nplib.features import NAMES, features_of
 from nplib.gp import GPConfig, GPPredictor, fit_gps
 from nplib.gp.process import NOISE
 from nplib.gp.targets import TARGETS
-from nplib.predictor import Graphs
 from nplib.space import load_space
 
 BAG = GPConfig(members=9, feature_sets=(NAMES,), column_share=0.5, targets=TARGETS)
@@ -73,7 +73,7 @@ def fit_with_gpytorch(X: np.ndarray, targets: np.ndarray, steps: int) -> None:
     optimizer.step(closure)
 
 
-def fit_many(graphs: Graphs, accuracies: np.ndarray, count: int, labels: int, config: GPConfig) -> None:
+def fit_many(graphs: Cells, accuracies: np.ndarray, count: int, labels: int, config: GPConfig) -> None:
     """Fit random draws of labels, a new one each time; whatever fails is raised."""
     smallest = np.inf
     for seed in range(count):
@@ -93,11 +93,11 @@ def main() -> None:
     options = parser.parse_args()
 
     space = load_space()
-    graphs = Graphs.from_benchmark(space)
+    graphs = space.cells
     print(f"{torch.get_num_threads()} threads, medians of {options.repeats} rounds")
-    print(f"features of all {len(space):,} cells: {timed(lambda: graphs.features):.1f} s")
+    print(f"features of all {len(space):,} cells: {timed(lambda: features_of(graphs)):.1f} s")
     random = np.random.default_rng(0)
-    depth = graphs.features[:, NAMES.index("mean_conv3x3_by_flow")].astype(np.float64)
+    depth = features_of(graphs)[:, NAMES.index("mean_conv3x3_by_flow")].astype(np.float64)
     accuracies = np.clip(0.88 + 0.02 * depth + random.normal(0, 0.005, len(space)), 0, 0.955)
     for labels in options.labels:
         cells = random.permutation(len(space))[:labels]

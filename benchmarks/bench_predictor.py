@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from plain_gcn import PlainCells, predict, train
 
-from nplib.predictor import Graphs, Predictor, PredictorConfig
+from nplib.predictor import Predictor, PredictorConfig
 from nplib.space import load_space
 from nplib.training import TrainingConfig, fit_predictors
 
@@ -46,7 +46,7 @@ def main() -> None:
     accuracies = np.full(len(space), np.nan)
     accuracies[cells] = random.normal(0.908, 0.024, TRAINED)
     targets = (accuracies[cells] - 0.908192) / 0.023961
-    graphs = Graphs.from_benchmark(space)
+    graphs = space.cells
     config = TrainingConfig(epochs=options.epochs)
     plain_cells = PlainCells(space, cells, targets)
     some = random.permutation(len(space))[: options.plain_cells]
@@ -64,7 +64,7 @@ def main() -> None:
             rows[name].append(seconds / steps / count * 1e3)
         rows["plain all"].append(timed(lambda: predict(model, to_predict)) * len(space) / len(some))
         # A new object each time: what it keeps for the next prediction counts here.
-        rows["ours all"].append(timed(lambda: predictor.predict(Graphs.from_benchmark(space))))
+        rows["ours all"].append(timed(lambda: predictor.predict(space.cells)))
 
     def ratio(theirs: str, ours: str) -> str:
         ratios = [a / b for a, b in zip(rows[theirs], rows[ours], strict=True)]

@@ -15,7 +15,6 @@ import torch
 from plain_search import Plain, plain_evolution
 
 from nplib import sources
-from nplib.predictor import Graphs
 from nplib.search import evolution, local_search, predictor_search
 from nplib.search.proposers import make_proposer
 from nplib.search.trainings import Trainings
@@ -67,9 +66,7 @@ def main() -> None:
     print(f"local search, {options.repeats} searches to {options.queries:,} queries:          {seconds:6.2f} s")
     for name in ("gcn", "two-stage", "gp"):
         seconds, _ = timed(
-            lambda name=name: predictor_search(
-                trainings, make_proposer(name, Graphs.from_benchmark(benchmark), FIRST), FIRST, BEST, [0]
-            )
+            lambda name=name: predictor_search(trainings, make_proposer(name, benchmark.cells, FIRST), FIRST, BEST, [0])
         )
         print(f"predictor search ({name}), N = {FIRST}, K = {BEST}, all cells:".ljust(58) + f"{seconds:6.2f} s")
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from nplib import plots, sources
-from nplib.predictor import Graphs
 from nplib.splits import split_indices
 from nplib.training import fit_predictor
 
@@ -16,7 +15,7 @@ def main() -> None:
     benchmark = sources.load("sample")
     plots.use_style(benchmark)
     labels, trained = benchmark.accuracy_labels(), split_indices(benchmark, "172")
-    graphs = Graphs.from_benchmark(benchmark)
+    graphs = benchmark.cells
     predicted = fit_predictor(graphs, labels, seed=0, training_cells=trained).predict(graphs)
     figure = plt.figure(figsize=(8.4, 6.2))
     axes = figure.subplot_mosaic([["first", "second"], ["wide", "close"]], height_ratios=(1, 2.3))

@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import torch
 
+from nplib.errors import UserError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -28,3 +30,23 @@ def map_on_cores(function: Callable[[Item], Result], items: Iterable[Item], devi
             return list(pool.map(function, items))
     finally:
         torch.set_num_threads(threads)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of a name; ``auto`` takes CUDA, else Apple's MPS, else the CPU.
+
+    Raises
+    ------
+    UserError
+        If there is no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}; try auto or cpu") from None
+    return device

@@ -39,7 +39,7 @@ from nplib._layout import (
     metric_position,
     read_attributes,
 )
-from nplib.cell import Cell, pad_cells
+from nplib.cell import Cell, Cells
 from nplib.errors import UserError
 from nplib.space import Space
 
@@ -146,10 +146,10 @@ class Benchmark:
     def from_cells(cls, cells: Sequence[Cell], metrics: np.ndarray, **about) -> Benchmark:
         """Cells, pruned on the way, and their metrics; ``about`` is any of source, labels, kind, sha256, path."""
         cells = [cell.pruned() for cell in cells]
-        num_vertices, adjacency, operations = pad_cells(cells)
+        padded = Cells.of(cells)
         hashes = np.array([cell.module_hash for cell in cells], dtype="S32")
         parameters = np.array([cell.trainable_parameters for cell in cells], dtype=np.int32)
-        return cls(hashes, num_vertices, parameters, adjacency, operations, metrics, **about)
+        return cls(hashes, padded.num_vertices, parameters, padded.adjacency, padded.operations, metrics, **about)
 
     @classmethod
     def from_space(cls, space: Space, indices: np.ndarray, metrics: np.ndarray, **about) -> Benchmark:
@@ -218,10 +218,14 @@ class Benchmark:
     def __repr__(self) -> str:
         return f"Benchmark({len(self):,} cells, source {self.source!r}: {self.labels})"
 
+    @cached_property
+    def cells(self) -> Cells:
+        """All cells as one value."""
+        return Cells(self.num_vertices, self.adjacency, self.operations)
+
     def cell(self, index: int) -> Cell:
         """The cell at an index, as an object."""
-        size = int(self.num_vertices[index])
-        return Cell.from_codes(self.adjacency[index, :size, :size], self.operations[index, :size])
+        return self.cells.cell(index)
 
     @cached_property
     def _index_of_hash(self) -> dict[bytes, int]:

@@ -1,15 +1,17 @@
 """A cell of NASBench-101: a small directed acyclic graph whose vertices are labelled with operations.
 
-Everything here works on one cell and is written to be read. :mod:`nplib.space` holds all 423,624 of them as arrays.
+Everything here works on one cell and is written to be read; :class:`Cells` holds many as arrays, and
+:mod:`nplib.space` all 423,624.
 Source: Ying et al., "NAS-Bench-101: Towards Reproducible Neural Architecture Search", 2019, and its public library.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,6 +33,9 @@ STEM_CHANNELS = 128
 NUM_STACKS = 3
 MODULES_PER_STACK = 3
 NUM_CLASSES = 10
+
+
+Derived = TypeVar("Derived")
 
 
 class InvalidCell(UserError):
@@ -164,11 +169,6 @@ class Cell:
         if keep.all():
             return self
         return Cell(self.matrix[np.ix_(keep, keep)], tuple(np.array(self.operations, dtype=object)[keep]))
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the output can be reached from the input; what is not has no hash and cannot be trained."""
-        return self._pruned is not None
 
     def pruned(self) -> Cell:
         """This cell without the vertices that lie on no path from input to output.
@@ -314,33 +314,114 @@ def parameter_costs(matrix: np.ndarray) -> tuple[int, np.ndarray]:
     return fixed + inputs * NUM_CLASSES + NUM_CLASSES, by_operation
 
 
-def pad_cells(cells: Sequence[Cell]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cells as the zero-padded arrays used everywhere else.
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Many cells as one value, which everything that computes hands on; read-only, with ``len``.
 
     Parameters
     ----------
-    cells : sequence of Cell
-        Of at most 7 vertices each.
-
-    Returns
-    -------
     num_vertices : array, shape (N,), int8
+        From 2 to 7.
     adjacency : array, shape (N, 7, 7), int8
+        Zero-padded.
     operations : array, shape (N, 7), int8
-        Operation codes.
+        Operation codes, zero-padded.
 
     Raises
     ------
     InvalidCell
-        If a cell has more than 7 vertices.
+        If shapes or types are others. :meth:`nplib.space.Space.find_cells` says which are cells of NASBench-101.
+
+    Examples
+    --------
+    >>> chain = Cell([[0, 1, 0], [0, 0, 1], [0, 0, 0]], ["input", "conv3x3-bn-relu", "output"])
+    >>> cells = Cells.of([chain, chain, chain])
+    >>> len(cells[1:]), cells.cell(2) == chain
+    (2, True)
     """
-    num_vertices = np.array([cell.num_vertices for cell in cells], dtype=np.int8)
-    adjacency = np.zeros((len(cells), MAX_VERTICES, MAX_VERTICES), dtype=np.int8)
-    operations = np.zeros((len(cells), MAX_VERTICES), dtype=np.int8)
-    for row, cell in enumerate(cells):
-        size = cell.num_vertices
-        if size > MAX_VERTICES:
-            raise InvalidCell(f"cell {row} has {size} vertices; at most {MAX_VERTICES} fit")
-        adjacency[row, :size, :size] = cell.matrix
-        operations[row, :size] = cell.codes
-    return num_vertices, adjacency, operations
+
+    num_vertices: np.ndarray
+    adjacency: np.ndarray
+    operations: np.ndarray
+    _derived: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
+    _whole: tuple[Cells, Any] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        count = len(self.num_vertices) if np.ndim(self.num_vertices) else 1
+        wanted = {"num_vertices": (count,), "adjacency": (count, MAX_VERTICES, MAX_VERTICES)}
+        wanted["operations"] = (count, MAX_VERTICES)
+        for name, shape in wanted.items():
+            array = np.asarray(getattr(self, name))
+            if array.shape != shape:
+                raise InvalidCell(
+                    f"{name} has shape {array.shape}, not {shape}; num_vertices must have shape (N,), adjacency "
+                    f"(N, {MAX_VERTICES}, {MAX_VERTICES}) and operations (N, {MAX_VERTICES})"
+                )
+            if array.dtype.kind not in "biu":
+                raise InvalidCell(f"{name} is of type {array.dtype}; it must hold integers")
+            if array.dtype != np.int8 and array.size and not -128 <= array.min() <= array.max() <= 127:
+                raise InvalidCell(f"{name} holds numbers from {array.min()} to {array.max()}; none is so large")
+            array = array.astype(np.int8, copy=False).view()
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    @classmethod
+    def of(cls, cells: Sequence[Cell]) -> Cells:
+        """Cells of at most 7 vertices each, as they are: not pruned.
+
+        Raises
+        ------
+        InvalidCell
+            If a cell has more than 7 vertices.
+        """
+        num_vertices = np.array([cell.num_vertices for cell in cells], dtype=np.int8)
+        adjacency = np.zeros((len(cells), MAX_VERTICES, MAX_VERTICES), dtype=np.int8)
+        operations = np.zeros((len(cells), MAX_VERTICES), dtype=np.int8)
+        for row, cell in enumerate(cells):
+            size = cell.num_vertices
+            if size > MAX_VERTICES:
+                raise InvalidCell(f"cell {row} has {size} vertices; at most {MAX_VERTICES} fit")
+            adjacency[row, :size, :size] = cell.matrix
+            operations[row, :size] = cell.codes
+        return cls(num_vertices, adjacency, operations)
+
+    def __len__(self) -> int:
+        return len(self.num_vertices)
+
+    def __getitem__(self, index: slice | np.ndarray) -> Cells:
+        """Some of the cells, by a slice, indices or a mask."""
+        if not isinstance(index, slice):
+            index = np.asarray(index)
+        part = Cells(self.num_vertices[index], self.adjacency[index], self.operations[index])
+        object.__setattr__(part, "_whole", (self, index))
+        return part
+
+    def __reduce__(self) -> tuple:
+        return Cells, (self.num_vertices, self.adjacency, self.operations)
+
+    def cell(self, index: int) -> Cell:
+        """The cell at an index, as an object."""
+        size = int(self.num_vertices[index])
+        return Cell.from_codes(self.adjacency[index, :size, :size], self.operations[index, :size])
+
+    def derived(self, name: Hashable, make: Callable[[Cells], Derived]) -> Derived:
+        """What somebody makes of these cells: made once, kept with them, and of a part taken from what the whole has.
+
+        Parameters
+        ----------
+        name : hashable
+            Under which it is kept.
+        make : callable
+            From cells to something with a row for each, which ``[index]`` picks.
+        """
+        if name not in self._derived:
+            known = self._known(name)
+            self._derived[name] = make(self) if known is None else known
+        return self._derived[name]
+
+    def _known(self, name: Hashable) -> Any:
+        if name in self._derived or self._whole is None:
+            return self._derived.get(name)
+        whole, index = self._whole
+        known = whole._known(name)
+        return None if known is None else known[index]

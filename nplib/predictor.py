@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import pairwise
@@ -22,11 +21,8 @@ from torch import Tensor, nn
 
 from nplib._devices import map_on_cores
 from nplib._files import replacing
-from nplib.benchmark import Benchmark
-from nplib.cell import MAX_VERTICES, OPERATION_CODES
+from nplib.cell import MAX_VERTICES, OPERATION_CODES, Cells
 from nplib.errors import UserError
-from nplib.features.compute import NAMES, compute_features
-from nplib.features.scales import columns_of
 from nplib.space import edge_bits
 
 NUM_OPERATIONS = len(OPERATION_CODES)
@@ -34,8 +30,6 @@ NUM_OPERATIONS = len(OPERATION_CODES)
 FIRST_CODE = min(OPERATION_CODES.values())
 # Between these accuracies (fractions) a squashed output lies.
 SQUASHED_TO = (0.1, 1.0)
-# Features of so many cells are computed at a time, since their float64 values take twice the memory of what is kept.
-FEATURES_AT_A_TIME = 65_536
 # Files of weights written before these settings were there lack them; they have the defaults.
 LATER_SETTINGS = {"squashed"}
 
@@ -89,27 +83,26 @@ class Graphs:
     num_vertices: Tensor
 
     @classmethod
-    def from_arrays(cls, num_vertices: np.ndarray, adjacency: np.ndarray, operations: np.ndarray) -> Graphs:
-        """Make the tensors of zero-padded cells (see :func:`nplib.cell.pad_cells`)."""
-        num_vertices, adjacency, operations = map(np.asarray, (num_vertices, adjacency, operations))
-        present = np.arange(MAX_VERTICES) < num_vertices[:, None]  # (N, 7)
+    def of(cls, cells: Cells | Graphs) -> Graphs:
+        """The tensors of cells, on the CPU, kept with them; graphs are given back as they are."""
+        return cells if isinstance(cells, Graphs) else cells.derived("graphs", cls.make)
+
+    @classmethod
+    def make(cls, cells: Cells) -> Graphs:
+        """The same, made anew."""
+        present = np.arange(MAX_VERTICES) < cells.num_vertices[:, None]  # (N, 7)
         # Padding has a zero row of its own behind the five of the operations.
-        one_hot = torch.cat([torch.eye(NUM_OPERATIONS), torch.zeros(1, NUM_OPERATIONS)])
-        codes = np.where(present, operations.astype(np.int64) - FIRST_CODE, NUM_OPERATIONS)
-        nodes = nn.functional.embedding(torch.as_tensor(codes), one_hot)
+        one_hot = torch.eye(NUM_OPERATIONS + 1, NUM_OPERATIONS, dtype=torch.float32, device="cpu")
+        codes = np.where(present, cells.operations.astype(np.int64) - FIRST_CODE, NUM_OPERATIONS)
+        nodes = nn.functional.embedding(torch.from_numpy(codes), one_hot)
         # Few matrices differ, so each is normalised once.
-        _, first, which = np.unique(edge_bits(adjacency), return_index=True, return_inverse=True)
-        loops = torch.tensor(adjacency[first], dtype=torch.float32) + torch.eye(MAX_VERTICES)
+        _, first, which = np.unique(edge_bits(cells.adjacency), return_index=True, return_inverse=True)
+        loops = torch.from_numpy(cells.adjacency[first] + np.eye(MAX_VERTICES, dtype=np.float32))
         normalized = normalize_rows(loops)
         # Against the edges: the transpose of the normalised matrix, normalised again, as in the reference.
         both = torch.stack([normalize_rows(normalized), normalize_rows(normalized.transpose(1, 2))])
-        propagation = both.index_select(1, torch.as_tensor(which))
-        return cls(propagation, nodes, torch.tensor(num_vertices, dtype=torch.float32))
-
-    @classmethod
-    def from_benchmark(cls, benchmark: Benchmark) -> Graphs:
-        """Make the tensors of all cells of a benchmark, or of anything with its three graph arrays."""
-        return cls.from_arrays(benchmark.num_vertices, benchmark.adjacency, benchmark.operations)
+        propagation = both.index_select(1, torch.from_numpy(which))
+        return cls(propagation, nodes, torch.from_numpy(cells.num_vertices.astype(np.float32)))
 
     @cached_property
     def reads(self) -> Tensor:
@@ -130,57 +123,25 @@ class Graphs:
         reads = self.reads.flatten(1, 2)  # (2, 7N, 5)
         # Rows are told apart by their product with fixed random numbers: equal rows have equal products.
         generator = torch.Generator().manual_seed(0)
-        coefficients = torch.rand(2, NUM_OPERATIONS, dtype=torch.float64, generator=generator)
+        coefficients = torch.rand(2, NUM_OPERATIONS, dtype=torch.float64, device="cpu", generator=generator)
         keys = reads[0].cpu().double() @ coefficients[0] + reads[1].cpu().double() @ coefficients[1]
         which, _ = pandas.factorize(keys.numpy())
         # Numbers are given in order of appearance, so a row is new where the largest number so far grows.
         first = np.flatnonzero(np.diff(np.maximum.accumulate(which), prepend=-1))
-        rows = reads[:, torch.as_tensor(first, device=reads.device)]
-        return rows, torch.as_tensor(which, device=reads.device).view(-1, MAX_VERTICES)
-
-    @cached_property
-    def features(self) -> np.ndarray:
-        """The features of :mod:`nplib.features.catalogue`, shape (N, F), float32; parts of the graphs share them."""
-        features = np.empty((len(self), len(NAMES)), dtype=np.float32)
-        off_diagonal = ~torch.eye(MAX_VERTICES, dtype=torch.bool)
-        for start in range(0, len(self), FEATURES_AT_A_TIME):
-            part = slice(start, start + FEATURES_AT_A_TIME)
-            adjacency = (self.propagation[0, part].cpu() > 0) & off_diagonal
-            operations = self.nodes[part].cpu().argmax(dim=-1) + FIRST_CODE
-            sizes = self.num_vertices[part].cpu().to(torch.int8)
-            features[part] = compute_features(*(array.numpy() for array in (sizes, adjacency, operations)))
-        return features
-
-    @cached_property
-    def _columns(self) -> dict[tuple[str, ...], np.ndarray]:
-        return {}
-
-    def columns(self, names: Sequence[str]) -> np.ndarray:
-        """Standardised features by name, shape (N, C), float32: :mod:`nplib.features.scales`. Kept once computed."""
-        names = tuple(names)
-        if names not in self._columns:
-            self._columns[names] = columns_of(self.features, names)
-        return self._columns[names]
+        rows = reads[:, torch.from_numpy(first).to(reads.device)]
+        return rows, torch.from_numpy(which).to(reads.device).view(-1, MAX_VERTICES)
 
     def __len__(self) -> int:
         return len(self.nodes)
 
-    def __getitem__(self, index: Tensor | slice) -> Graphs:
-        rows = index if isinstance(index, slice) else index.cpu().numpy()
-        part = Graphs(self.propagation[:, index], self.nodes[index], self.num_vertices[index])
-        return self._hand_on(part, lambda features: features[rows])
+    def __getitem__(self, index: Tensor | np.ndarray | slice) -> Graphs:
+        return Graphs(self.propagation[:, index], self.nodes[index], self.num_vertices[index])
 
     def to(self, device: str | torch.device) -> Graphs:
-        moved = Graphs(self.propagation.to(device), self.nodes.to(device), self.num_vertices.to(device))
-        return self._hand_on(moved, lambda features: features)
-
-    def _hand_on(self, other: Graphs, rows_of: Callable[[np.ndarray], np.ndarray]) -> Graphs:
-        """The other graphs, with features and columns that need not be computed again."""
-        if "features" in self.__dict__:
-            other.__dict__["features"] = rows_of(self.features)
-        for names, columns in self._columns.items():
-            other._columns[names] = rows_of(columns)
-        return other
+        """The same on a device; itself where it is there already."""
+        if self.nodes.device == torch.device(device):
+            return self
+        return Graphs(self.propagation.to(device), self.nodes.to(device), self.num_vertices.to(device))
 
 
 class DirectedGraphConvolution(nn.Module):
@@ -238,9 +199,11 @@ class Predictor(nn.Module):
         accuracies = low + (high - low) * torch.sigmoid(last)
         return (accuracies - self.config.label_mean) / self.config.label_std
 
-    def predict(self, graphs: Graphs, batch_size: int = 256) -> np.ndarray:
-        """Predicted accuracies (fractions), shape (N,), float64, with dropout off."""
-        outputs = _predict_outputs(self, graphs, batch_size)
+    def predict(self, cells: Cells | Graphs, batch_size: int = 256) -> np.ndarray:
+        """Predicted accuracies (fractions), shape (N,), float64, with dropout off; so many cells at a time."""
+        if batch_size < 1:
+            raise UserError(f"batch_size is {batch_size}; it must be 1 or more")
+        outputs = _predict_outputs(self, Graphs.of(cells).to(self.fc1.weight.device), batch_size)
         return outputs.cpu().double().numpy() * self.config.label_std + self.config.label_mean
 
 

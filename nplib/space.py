@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -24,8 +25,8 @@ from nplib.cell import (
     OPERATION_CODES,
     OUTPUT,
     Cell,
+    Cells,
     InvalidCell,
-    pad_cells,
     parameter_costs,
 )
 from nplib.errors import UserError
@@ -115,10 +116,18 @@ class Space:
     def __len__(self) -> int:
         return len(self.hashes)
 
+    @cached_property
+    def cells(self) -> Cells:
+        """All cells as one value."""
+        return Cells(self.num_vertices, self.adjacency, self.operations)
+
+    def cells_of(self, hashes: Iterable[str | bytes]) -> Cells:
+        """Cells of these module hashes; KeyError if the space has no such cell."""
+        return self.cells[np.array([self.find_hash(name) for name in hashes], dtype=np.int64)]
+
     def cell(self, index: int) -> Cell:
         """The cell at an index, as an object."""
-        size = int(self.num_vertices[index])
-        return Cell.from_codes(self.adjacency[index, :size, :size], self.operations[index, :size])
+        return self.cells.cell(index)
 
     def find(self, cell: Cell) -> int:
         """Index of the cell that this one is isomorphic to, once pruned.
@@ -134,28 +143,15 @@ class Space:
                 f"{pruned.num_vertices} vertices and {pruned.num_edges} edges after pruning; NASBench-101 holds cells "
                 f"of at most {MAX_VERTICES} and {MAX_EDGES}"
             )
-        return int(self.find_padded(*pad_cells([pruned]))[0])
+        return int(self.find_cells(Cells.of([pruned]))[0])
 
-    def find_padded(self, num_vertices: np.ndarray, adjacency: np.ndarray, operations: np.ndarray) -> np.ndarray:
-        """Indices of many labelled graphs at once, pruned on the way; -1 where a graph is no cell of the space.
-
-        Parameters
-        ----------
-        num_vertices : array, shape (N,)
-            From 2 to 7.
-        adjacency : array, shape (N, 7, 7)
-            Upper-triangular, zero-padded; need not be pruned.
-        operations : array, shape (N, 7)
-            Operation codes.
-
-        Returns
-        -------
-        array, shape (N,), int32
-        """
-        return self.find_codes(num_vertices, edge_bits(adjacency), opcodes(num_vertices, operations))
+    def find_cells(self, cells: Cells) -> np.ndarray:
+        """Indices of many labelled graphs at once, pruned on the way, shape (N,), int32; -1 where one is no cell."""
+        codes = opcodes(cells.num_vertices, cells.operations)
+        return self.find_codes(cells.num_vertices, edge_bits(cells.adjacency), codes)
 
     def find_codes(self, num_vertices: np.ndarray, bits: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """As :meth:`find_padded`, for graphs written as edge bits and opcodes."""
+        """As :meth:`find_cells`, for graphs written as edge bits and opcodes, all of shape (N,)."""
         graph = TABLE_STARTS[num_vertices] + bits
         matrix = self.matrix_of_graph[graph]
         interior = (self.kept_of_graph[graph] >> 1) & ((1 << (np.asarray(num_vertices) - 2)) - 1)

@@ -11,7 +11,7 @@ import logging
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -101,11 +101,22 @@ def _draw(num_cells: int) -> dict[str, np.ndarray]:
     return {str(size): order[:size].astype(np.int64) for size, order in permutations.items() if size <= num_cells}
 
 
+def passing(labels: np.ndarray, above: float = 0.91) -> np.ndarray:
+    """Whether an accuracy lies above a threshold, of the shape of the labels; unknown ones (NaN) do not.
+
+    Both are fractions and are compared in single precision, as accuracies are stored and as the reference compares.
+
+    Examples
+    --------
+    >>> passing(np.float32([0.91, 0.92, np.nan])).tolist()
+    [False, True, False]
+    """
+    return np.asarray(labels).astype(np.float32) > np.float32(above)
+
+
 def _above(benchmark: Benchmark, threshold: float) -> np.ndarray:
     """Cells whose run 0 was measured above a threshold; a run that failed counts as it is."""
-    accuracy = benchmark.values(benchmark.label_metric, budget=108, run=0)
-    # Compared as stored, in single precision, like the reference does.
-    return np.flatnonzero(accuracy.astype(np.float32) > np.float32(threshold)).astype(np.int64)
+    return np.flatnonzero(passing(benchmark.values(benchmark.label_metric, budget=108, run=0), threshold))
 
 
 def pick_split(splits: Mapping[str, np.ndarray], name: str, place: str = "the file") -> np.ndarray:
@@ -194,3 +205,38 @@ def _check_split(indices: np.ndarray, num_cells: int, place: str) -> None:
         raise BadSplits(
             f"{place} names cell {cells[counts > 1][0]} more than once; it must name each cell once at most"
         )
+
+
+def training_rows(
+    training_cells: np.ndarray | Sequence[np.ndarray] | None, count: int, num_cells: int
+) -> list[np.ndarray]:
+    """Indices of training cells, as :func:`nplib.training.fit_predictors` takes them, as one array a seed.
+
+    Parameters
+    ----------
+    training_cells : array or sequence of arrays, optional
+    count : int
+        Seeds.
+    num_cells : int
+        Of the benchmark.
+
+    Raises
+    ------
+    UserError
+        If there is not one row a seed, or an index is out of range.
+    """
+    if training_cells is None:
+        training_cells = np.arange(num_cells)
+    if not len(training_cells) or np.ndim(training_cells[0]) == 0:
+        rows = [np.asarray(training_cells)] * count
+    else:
+        rows = [np.asarray(row) for row in training_cells]
+    if len(rows) != count or any(row.ndim != 1 for row in rows):
+        shapes = ", ".join(sorted({str(row.shape) for row in rows}))
+        raise UserError(
+            f"training_cells have {len(rows)} rows of shape {shapes} for {count} seeds; give (n,) or one row a seed"
+        )
+    for row in rows:
+        if len(row) and (row.min() < 0 or row.max() >= num_cells):
+            raise UserError(f"training_cells run from {row.min()} to {row.max()}; there are {num_cells} cells")
+    return rows

@@ -9,23 +9,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from nplib._devices import map_on_cores
+from nplib._devices import choose_device, map_on_cores
 from nplib._stacked import Masks, StackedPredictors, make_batches
-from nplib.cell import MAX_VERTICES
+from nplib.cell import MAX_VERTICES, Cells
 from nplib.errors import UserError
 from nplib.predictor import Graphs, Predictor, PredictorConfig
+from nplib.splits import passing, training_rows
 
 # At most so many predictors train as one batch: more share no more, and fall out of the processor's cache.
 STACK_SIZE = 10
 # Batches are gathered and dropout is drawn for so many steps at a time.
 STEPS_AT_ONCE = 16
+# Width of the graph convolutions by number of training cells: in a table of the paper, which has 334 where its
+# picture of N against K has 344.
+PAPER_WIDTHS = {43: 48, 86: 72, 129: 96, 172: 144, 334: 210, 860: 320}
 LOSSES = ("mse", "cross_entropy", "ranking")
 
 
@@ -66,6 +71,82 @@ class TrainingConfig:
             if not (math.isfinite(value) and value >= 0):
                 raise UserError(f"{name} is {value}; it must be a finite number, 0 or more")
 
+    @property
+    def least_cells(self) -> tuple[int, str]:
+        """How many cells a predictor needs to be trained at all, and why, in words."""
+        return self.batch_size, f"a batch holds {self.batch_size}"
+
+    @property
+    def in_words(self) -> str:
+        """What tells this configuration from others."""
+        return (
+            f"width {self.predictor.hidden}, lr {self.learning_rate:g}, {self.epochs} epochs, "
+            f"dropout {self.predictor.dropout:g}"
+        )
+
+    @property
+    def regresses(self) -> bool:
+        """Whether its outputs are accuracies."""
+        return self.loss == "mse"
+
+    @property
+    def classifies(self) -> bool:
+        """Whether its outputs are logits."""
+        return self.loss == "cross_entropy"
+
+    def as_classifier(self, learning_rate: float = 2e-4) -> TrainingConfig:
+        """The same network and training, but for the loss and the learning rate; the paper's rate if not given."""
+        logit = replace(self.predictor, label_mean=0.0, label_std=1.0, squashed=False)
+        return replace(self, learning_rate=learning_rate, predictor=logit, loss="cross_entropy")
+
+    def fit(self, cells: Cells | Graphs, accuracies: np.ndarray, seeds: Sequence[int], **options) -> Fit:
+        """Train one predictor a seed: :func:`fit_predictors` with this configuration, and its options."""
+        return fit_predictors(cells, accuracies, seeds, self, **options)
+
+    def fit_classifiers(
+        self, cells: Cells | Graphs, accuracies: np.ndarray, seeds: Sequence[int], above: float, **options
+    ) -> Fit:
+        """Train one classifier a seed, of cells whose accuracy is above a fraction; it predicts logits."""
+        # An unknown accuracy stays unknown, so that training on it is refused.
+        classes = np.where(np.isfinite(accuracies), passing(accuracies, above), np.nan)
+        return fit_predictors(cells, classes, seeds, self, **options)
+
+
+class Fitted(Protocol):
+    """What fitting gives, of whatever kind of predictor; M of them."""
+
+    predictors: Sequence[Any]  # each predicts alone, (N,)
+    seeds: tuple[int, ...]
+
+    def predict(self, cells: Cells, batch_size: int = ...) -> np.ndarray: ...  # (M, N)
+
+    def first(self, count: int) -> Fitted: ...
+
+    def training_report(self) -> dict[str, list[float]]: ...
+
+
+class Config(Protocol):
+    """A kind of predictor and its settings: it fits itself. Studies, two stages and searches know no more of it."""
+
+    least_cells: tuple[int, str]
+    in_words: str
+    regresses: bool
+    classifies: bool
+
+    def as_classifier(self, learning_rate: float = ...) -> Config: ...
+
+    def fit(self, cells: Cells, accuracies: np.ndarray, seeds: Sequence[int], **options) -> Fitted: ...
+
+    def fit_classifiers(
+        self, cells: Cells, accuracies: np.ndarray, seeds: Sequence[int], above: float, **options
+    ) -> Fitted: ...
+
+
+def paper_config(labels: int) -> TrainingConfig:
+    """The paper's settings for a number of labelled cells: the width that it gives for the nearest such number."""
+    nearest = min(PAPER_WIDTHS, key=lambda known: abs(np.log(known / labels)))
+    return TrainingConfig(predictor=PredictorConfig(hidden=PAPER_WIDTHS[nearest]))
+
 
 @dataclass(frozen=True, eq=False)
 class Fit:
@@ -73,41 +154,25 @@ class Fit:
 
     predictors: list[Predictor]
     seeds: tuple[int, ...]
-    training_loss: (
-        np.ndarray
-    )  # (M, epochs), points²; of cross-entropy nats, of ranking outputs; dropout on, mean over an epoch's steps
+    # (M, epochs), points²; of cross-entropy nats, of ranking outputs; dropout on, mean over an epoch's steps
+    training_loss: np.ndarray
 
-    def predict(self, graphs: Graphs, batch_size: int = 256) -> np.ndarray:
+    def predict(self, cells: Cells | Graphs, batch_size: int = 256) -> np.ndarray:
         """Predicted accuracies (fractions), or logits, of every predictor, shape (M, N), float64."""
+        graphs = Graphs.of(cells)
         return np.stack([predictor.predict(graphs, batch_size) for predictor in self.predictors])
 
     def first(self, count: int) -> Fit:
         """The predictors of the first so many seeds."""
         return Fit(self.predictors[:count], self.seeds[:count], self.training_loss[:count])
 
-
-def choose_device(name: str = "auto") -> torch.device:
-    """The device of a name; ``auto`` takes CUDA, else Apple's MPS, else the CPU.
-
-    Raises
-    ------
-    UserError
-        If there is no such device here.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}; try auto or cpu") from None
-    return device
+    def training_report(self) -> dict[str, list[float]]:
+        """How the training ended, a value a seed."""
+        return {"training_mse_percent2": self.training_loss[:, -1].tolist()}
 
 
 def fit_predictors(
-    graphs: Graphs,
+    cells: Cells | Graphs,
     accuracies: np.ndarray,
     seeds: Sequence[int],
     config: TrainingConfig = TrainingConfig(),
@@ -125,7 +190,7 @@ def fit_predictors(
 
     Parameters
     ----------
-    graphs : Graphs
+    cells : Cells or Graphs
         All cells, N of them.
     accuracies : array, shape (N,)
         Fractions; for cross-entropy, labels 0 and 1.
@@ -135,7 +200,7 @@ def fit_predictors(
         Indices of the cells to train on, the same for all or a row a seed, which may differ in length; all N if not
         given. Rows with as many full batches train as one.
     device : str or torch.device
-        See :func:`choose_device`.
+        A name such as ``"auto"``, ``"cpu"``, ``"cuda"``; ``"auto"`` takes the fastest there is.
     after_epochs, callback : int, callable
         Every so many epochs, and after the last, the callback gets the number of epochs done and the fit so far.
     progress : bool
@@ -152,10 +217,10 @@ def fit_predictors(
         If there are fewer cells than a batch holds, an accuracy is not finite, or the loss stops being finite.
     """
     device = choose_device(device) if isinstance(device, str) else device
-    rows = _check_cells(graphs, accuracies, seeds, training_cells, config)
+    rows = _check_cells(len(cells), accuracies, seeds, training_cells, config)
     used, places = np.unique(np.concatenate(rows), return_inverse=True)
     rows = np.split(places.reshape(-1), np.cumsum([len(row) for row in rows])[:-1])
-    graphs = graphs[torch.as_tensor(used)].to(device)
+    graphs = Graphs.of(cells[used]).to(device)
     standardized = (np.asarray(accuracies)[used] - config.predictor.label_mean) / config.predictor.label_std
     targets = torch.as_tensor(standardized, dtype=torch.float32, device=device)
     with tqdm(total=len(seeds) * config.epochs, unit="epoch", desc="training", disable=not progress) as bar:
@@ -201,15 +266,8 @@ def _fit(trainers: Sequence[_Trainer], order: np.ndarray) -> Fit:
     return Fit([predictors[m] for m in order], tuple(seeds[m] for m in order), losses[order])
 
 
-def fit_predictor(
-    graphs: Graphs, accuracies: np.ndarray, seed: int = 0, config: TrainingConfig = TrainingConfig(), **options
-) -> Predictor:
-    """Train one predictor; see :func:`fit_predictors`."""
-    return fit_predictors(graphs, accuracies, [seed], config, **options).predictors[0]
-
-
 def _check_cells(
-    graphs: Graphs,
+    num_cells: int,
     accuracies: np.ndarray,
     seeds: Sequence[int],
     training_cells: np.ndarray | Sequence[np.ndarray] | None,
@@ -220,9 +278,9 @@ def _check_cells(
         raise UserError("no seeds: nothing would be trained; give at least one")
     if any(int(seed) != seed or seed < 0 for seed in seeds):
         raise UserError(f"seeds are {list(seeds)}; they must be whole numbers, 0 or more")
-    if np.shape(accuracies) != (len(graphs),):
-        raise UserError(f"accuracies have shape {np.shape(accuracies)} for {len(graphs)} cells; give one for each")
-    rows = training_rows(training_cells, len(seeds), len(graphs))
+    if np.shape(accuracies) != (num_cells,):
+        raise UserError(f"accuracies have shape {np.shape(accuracies)} for {num_cells} cells; give one for each")
+    rows = training_rows(training_cells, len(seeds), num_cells)
     shortest = min(len(row) for row in rows)
     if shortest < config.batch_size:
         raise TrainingFailed(
@@ -240,41 +298,6 @@ def _check_cells(
     if config.loss == "cross_entropy" and not np.isin(known, (0, 1)).all():
         wrong = cells[~np.isin(known, (0, 1))][0]
         raise TrainingFailed(f"cross_entropy learns labels 0 and 1, and that of cell {wrong} is {accuracies[wrong]}")
-    return rows
-
-
-def training_rows(
-    training_cells: np.ndarray | Sequence[np.ndarray] | None, count: int, num_cells: int
-) -> list[np.ndarray]:
-    """Indices of training cells, as :func:`fit_predictors` takes them, as one array a seed.
-
-    Parameters
-    ----------
-    training_cells : array or sequence of arrays, optional
-    count : int
-        Seeds.
-    num_cells : int
-        Of the benchmark.
-
-    Raises
-    ------
-    UserError
-        If there is not one row a seed, or an index is out of range.
-    """
-    if training_cells is None:
-        training_cells = np.arange(num_cells)
-    if not len(training_cells) or np.ndim(training_cells[0]) == 0:
-        rows = [np.asarray(training_cells)] * count
-    else:
-        rows = [np.asarray(row) for row in training_cells]
-    if len(rows) != count or any(row.ndim != 1 for row in rows):
-        shapes = ", ".join(sorted({str(row.shape) for row in rows}))
-        raise UserError(
-            f"training_cells have {len(rows)} rows of shape {shapes} for {count} seeds; give (n,) or one row a seed"
-        )
-    for row in rows:
-        if len(row) and (row.min() < 0 or row.max() >= num_cells):
-            raise UserError(f"training_cells run from {row.min()} to {row.max()}; there are {num_cells} cells")
     return rows
 
 

@@ -7,7 +7,7 @@ import pytest
 from graph_strategies import cells, relabelled_cells
 from hypothesis import given
 
-from nplib.cell import INPUT, INTERIOR_OPERATIONS, OUTPUT, Cell, InvalidCell, pad_cells, vertex_channels
+from nplib.cell import INPUT, INTERIOR_OPERATIONS, OUTPUT, Cell, Cells, InvalidCell, vertex_channels
 
 CONV3X3, CONV1X1, MAXPOOL3X3 = INTERIOR_OPERATIONS
 
@@ -17,8 +17,8 @@ def test_all_golden_cells_prune_and_hash_as_in_the_official_library(shared):
     assert len(golden) == 300
     for expected in golden:
         cell = Cell(expected["matrix"], expected["ops"])
-        assert cell.is_connected == (expected["hash"] is not None)
-        if not cell.is_connected:
+        assert cell.on_path()[0] == (expected["hash"] is not None)
+        if not cell.on_path()[0]:
             for method in (
                 cell.pruned,
                 lambda cell=cell: cell.module_hash,
@@ -52,9 +52,9 @@ def test_real_graphs_have_their_hashes_and_parameters(shared):
 @given(relabelled_cells(max_vertices=9))
 def test_relabelling_changes_neither_hash_nor_place(pair):
     cell, other = pair
-    assert cell.is_connected == other.is_connected
+    assert cell.on_path()[0] == other.on_path()[0]
     assert cell.in_space == other.in_space
-    if cell.is_connected:
+    if cell.on_path()[0]:
         assert cell.module_hash == other.module_hash
         assert sorted(cell.pruned().operations) == sorted(other.pruned().operations)
 
@@ -64,7 +64,7 @@ def test_pruning_leaves_exactly_what_is_on_a_path_and_twice_is_once(cell):
     reaches = np.linalg.matrix_power(cell.matrix.astype(int) + np.eye(cell.num_vertices, dtype=int), 9) > 0
     expected = reaches[0] & reaches[:, -1]
     assert np.array_equal(cell.on_path(), expected)
-    if not cell.is_connected:
+    if not cell.on_path()[0]:
         assert not reaches[0, -1]
         return
     pruned = cell.pruned()
@@ -136,13 +136,14 @@ def test_channels_that_do_not_divide_go_to_the_first():
 def test_cells_are_padded_with_zeros():
     small = Cell([[0, 1], [0, 0]], [INPUT, OUTPUT])
     large = Cell(np.eye(7, k=1), [INPUT, *[MAXPOOL3X3] * 5, OUTPUT])
-    num_vertices, adjacency, operations = pad_cells([small, large])
+    cells = Cells.of([small, large])
+    num_vertices, adjacency, operations = cells.num_vertices, cells.adjacency, cells.operations
     assert num_vertices.tolist() == [2, 7]
     assert adjacency.shape == (2, 7, 7) and adjacency[0].sum() == adjacency[0, 0, 1] == 1
     assert operations.tolist() == [[-1, -2, 0, 0, 0, 0, 0], [-1, 2, 2, 2, 2, 2, -2]]
     assert {array.dtype for array in (num_vertices, adjacency, operations)} == {np.dtype("int8")}
     with pytest.raises(InvalidCell, match="cell 1 has 8 vertices; at most 7 fit"):
-        pad_cells([small, Cell(np.eye(8, k=1), [INPUT, *[MAXPOOL3X3] * 6, OUTPUT])])
+        Cells.of([small, Cell(np.eye(8, k=1), [INPUT, *[MAXPOOL3X3] * 6, OUTPUT])])
 
 
 PAIR = [[0, 1], [0, 0]]

@@ -11,7 +11,7 @@ from torch import nn
 
 from nplib._files import TargetExists
 from nplib._stacked import RANKING_MARGIN, Masks, StackedPredictors, make_batches
-from nplib.cell import CONV1X1, CONV3X3, INPUT, MAXPOOL3X3, OUTPUT, Cell, pad_cells
+from nplib.cell import CONV1X1, CONV3X3, INPUT, MAXPOOL3X3, OUTPUT, Cell, Cells
 from nplib.errors import UserError
 from nplib.predictor import BadWeights, Graphs, Predictor, PredictorConfig, load_predictor, save_predictor
 
@@ -30,7 +30,7 @@ def reference(golden):
     predictor = Predictor(PredictorConfig(dropout=0))
     weights = {name.removeprefix("weight/"): golden[name] for name in golden if name.startswith("weight/")}
     predictor.load_state_dict({name: torch.tensor(weight) for name, weight in weights.items()})
-    return predictor, Graphs.from_arrays(golden["num_vertices"], golden["adjacency"], golden["operations"])
+    return predictor, Graphs.of(Cells(golden["num_vertices"], golden["adjacency"], golden["operations"]))
 
 
 def assert_close(ours, theirs):
@@ -90,7 +90,7 @@ def mean_pair_loss(outputs, targets):
 )
 def test_stacked_gradients_with_dropout_equal_autograd(space, config, loss):
     rows = np.arange(40_000, 40_010)
-    graphs = Graphs.from_arrays(space.num_vertices[rows], space.adjacency[rows], space.operations[rows])
+    graphs = Graphs.of(space.cells[rows])
     predictor = Predictor.seeded(config, 3)
     stack = StackedPredictors([predictor])
     generator = torch.Generator().manual_seed(0)
@@ -130,7 +130,7 @@ def test_stacked_gradients_with_dropout_equal_autograd(space, config, loss):
 
 def test_squashed_predictions_lie_between_10_and_100_percent(space):
     rows = np.arange(0, 400_000, 4_000)
-    graphs = Graphs.from_arrays(space.num_vertices[rows], space.adjacency[rows], space.operations[rows])
+    graphs = Graphs.of(space.cells[rows])
     predictor = Predictor.seeded(replace(SMALL, squashed=True), 0).eval()
     plain = Predictor(SMALL)
     plain.load_state_dict(predictor.state_dict())
@@ -163,7 +163,7 @@ def output_without_padding(predictor, cell):
 def test_padding_cannot_change_a_prediction(space, index):
     predictor = Predictor.seeded(PredictorConfig(), 0).eval()
     cell = space.cell(index)
-    graphs = Graphs.from_arrays(*pad_cells([cell]))
+    graphs = Graphs.of(Cells.of([cell]))
     with torch.inference_mode():
         output = predictor(graphs)
     np.testing.assert_allclose(output, output_without_padding(predictor, cell), rtol=1e-4)
@@ -171,25 +171,26 @@ def test_padding_cannot_change_a_prediction(space, index):
 
 def test_what_stands_in_the_padding_is_not_read():
     cell = Cell([[0, 1, 0], [0, 0, 1], [0, 0, 0]], [INPUT, MAXPOOL3X3, OUTPUT])
-    vertices, adjacency, operations = pad_cells([cell])
-    other = operations.copy()
-    other[:, 3:] = 1
+    cells = Cells.of([cell])
+    operations = cells.operations.copy()
+    operations[:, 3:] = 1
+    other = Cells(cells.num_vertices, cells.adjacency, operations)
     predictor = Predictor()
-    ours, theirs = (predictor.predict(Graphs.from_arrays(vertices, adjacency, ops)) for ops in (operations, other))
+    ours, theirs = (predictor.predict(of) for of in (cells, other))
     assert ours == theirs
 
 
 def test_a_relabelled_cell_has_the_same_prediction():
     first = Cell([[0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]], [INPUT, CONV3X3, CONV1X1, OUTPUT])
     second = Cell(first.matrix, [INPUT, CONV1X1, CONV3X3, OUTPUT])
-    predictions = Predictor.seeded(PredictorConfig(), 0).predict(Graphs.from_arrays(*pad_cells([first, second])))
+    predictions = Predictor.seeded(PredictorConfig(), 0).predict(Cells.of([first, second]))
     np.testing.assert_allclose(predictions[0], predictions[1], rtol=1e-7)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_predictions_are_the_outputs_as_fractions_whatever_the_batch(space, layers):
     rows = np.arange(0, 400_000, 4_001)
-    graphs = Graphs.from_arrays(space.num_vertices[rows], space.adjacency[rows], space.operations[rows])
+    graphs = Graphs.of(space.cells[rows])
     predictor = Predictor.seeded(PredictorConfig(layers=layers), 0)
     predictor.train()
     predictions = predictor.predict(graphs)

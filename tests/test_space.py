@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nplib._hashing import isomorphism_keys, module_digests
-from nplib.cell import Cell, InvalidCell, pad_cells
+from nplib.cell import Cell, Cells, InvalidCell
 from nplib.space import (
     CACHE_VERSION,
     CACHED_ARRAYS,
@@ -103,13 +103,13 @@ def test_any_labelling_leads_to_the_same_cell(space, pair):
 
 @given(st.lists(cells(), min_size=1, max_size=10))
 def test_many_are_found_as_one_by_one(space, graphs):
-    found = space.find_padded(*pad_cells(graphs))
+    found = space.find_cells(Cells.of(graphs))
     assert found.tolist() == [space.find(cell) if cell.in_space else -1 for cell in graphs]
 
 
 def test_unpruned_graphs_are_found_as_by_pruning_and_hashing(space):
     num_vertices, adjacency, operations = random_graphs(3000, seed=1)
-    found = space.find_padded(num_vertices, adjacency, operations)
+    found = space.find_cells(Cells(num_vertices, adjacency, operations))
     outside = 0
     for size, matrix, codes, index in zip(num_vertices, adjacency, operations, found, strict=True):
         cell = Cell.from_codes(matrix[:size, :size], codes[:size])
@@ -124,7 +124,7 @@ def test_unpruned_graphs_are_found_as_by_pruning_and_hashing(space):
 def test_the_cheap_key_tells_cells_apart_as_the_hash_does(space):
     """Over random labelled graphs of full size, both make the same classes."""
     num_vertices, adjacency, operations = random_graphs(20_000, seed=2)
-    index = space.find_padded(num_vertices, adjacency, operations)
+    index = space.find_cells(Cells(num_vertices, adjacency, operations))
     pruned = (index >= 0) & (num_vertices == space.num_vertices[index])
     arrays = num_vertices[pruned], adjacency[pruned], np.arange(pruned.sum()), operations[pruned]
     keys = isomorphism_keys(*arrays)

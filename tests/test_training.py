@@ -12,7 +12,7 @@ from torch.nn import functional
 from nplib.errors import UserError
 from nplib.metrics import kendall_tau, mse_percent2
 from nplib.predictor import Graphs, Predictor, PredictorConfig
-from nplib.training import TrainingConfig, TrainingFailed, _Dropout, choose_device, fit_predictor, fit_predictors
+from nplib.training import TrainingConfig, TrainingFailed, _Dropout, choose_device, fit_predictors
 
 SMALL = PredictorConfig(hidden=16, layers=2, head=8)
 LOGIT = replace(SMALL, label_mean=0.0, label_std=1.0)
@@ -20,9 +20,9 @@ LOGIT = replace(SMALL, label_mean=0.0, label_std=1.0)
 
 @pytest.fixture(scope="module")
 def cells(space):
-    """Graphs of 60 cells and made-up accuracies that depend on them."""
+    """60 cells and made-up accuracies that depend on them."""
     rows = np.arange(5_000, 420_000, 7_000)[:60]
-    graphs = Graphs.from_arrays(space.num_vertices[rows], space.adjacency[rows], space.operations[rows])
+    graphs = space.cells[rows]
     return graphs, 0.88 + 0.02 * (space.operations[rows] == 0).sum(axis=1)
 
 
@@ -30,6 +30,7 @@ def plain_training(graphs, accuracies, seed, config):
     """The training loop as one would write it, without dropout: autograd, and torch's own schedule."""
     scale = config.predictor
     targets = torch.tensor((accuracies - scale.label_mean) / scale.label_std, dtype=torch.float32)
+    graphs = Graphs.of(graphs)
     loss = {"mse": functional.mse_loss, "cross_entropy": functional.binary_cross_entropy_with_logits}[config.loss]
     predictor = Predictor.seeded(config.predictor, seed)
     optimizer = torch.optim.Adam(predictor.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -68,7 +69,7 @@ def test_the_same_seed_gives_the_same_numbers(cells):
 def test_a_predictor_does_not_depend_on_its_companions(cells):
     graphs, accuracies = cells
     config = TrainingConfig(epochs=10, learning_rate=1e-3, predictor=SMALL)
-    alone = fit_predictor(graphs, accuracies, 3, config).predict(graphs)
+    alone = fit_predictors(graphs, accuracies, [3], config).predict(graphs)[0]
     crowd = fit_predictors(graphs, accuracies, list(range(12)), config)  # more than one group
     np.testing.assert_allclose(crowd.predict(graphs)[3], alone, atol=1e-5)
     assert crowd.training_loss.shape == (12, 10)
@@ -80,7 +81,7 @@ def test_each_seed_can_have_its_own_cells(cells):
     sets = np.stack([np.arange(30), np.arange(30, 60)])
     fit = fit_predictors(graphs, accuracies, [5, 5], config, training_cells=sets)
     for row, predictions in zip(sets, fit.predict(graphs), strict=True):
-        alone = fit_predictor(graphs, accuracies, 5, config, training_cells=row).predict(graphs)
+        alone = fit_predictors(graphs, accuracies, [5], config, training_cells=row).predict(graphs)[0]
         np.testing.assert_allclose(predictions, alone, atol=1e-5)
 
 
@@ -253,7 +254,7 @@ def test_auto_takes_a_device_that_works():
 def test_mse_on_real_cells_is_within_the_spread_of_the_reference(shared, sample_path, space):
     listing = json.loads(sample_path.read_text())
     rows = space.find_hashes(np.array(listing["key"], dtype="S32"))
-    graphs = Graphs.from_arrays(space.num_vertices[rows], space.adjacency[rows], space.operations[rows])
+    graphs = space.cells[rows]
     accuracies = np.array(listing["108_final_validation_accuracy"])
     accuracies = np.where(accuracies < 0.2, 0.908192, accuracies)
     with np.load(shared / "golden" / "splits_20k.npz") as splits:

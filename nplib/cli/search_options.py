@@ -11,11 +11,10 @@ from tqdm import tqdm
 from nplib._files import check_target
 from nplib.cli.train import PICTURE_SUFFIXES
 from nplib.errors import UserError
-from nplib.fitting import least_cells
-from nplib.search.proposers import DEFAULT_GP, PREDICTORS, paper_config
+from nplib.search.proposers import DEFAULT_GP, PREDICTORS
 from nplib.search.trainings import BadSearch
 from nplib.space import SPACE_SIZE
-from nplib.training import choose_device
+from nplib.training import choose_device, paper_config
 
 SHARE_FIRST = 0.5  # of a budget, that is trained at random where nobody says how much
 
@@ -81,7 +80,7 @@ class SearchOptions:
         ------
         BadSearch
         """
-        least, why = least_cells(DEFAULT_GP if self.predictor == "gp" else paper_config(max(count, 1)))
+        least, why = (DEFAULT_GP if self.predictor == "gp" else paper_config(max(count, 1))).least_cells
         if count < least:
             raise BadSearch(f"{what}, and nothing can be learned from so few: {why}. There must be {least} or more")
 

@@ -9,9 +9,9 @@ import numpy as np
 from nplib import sources
 from nplib._files import replacing, write_json
 from nplib.benchmark import SURROGATE, Benchmark
+from nplib.cell import Cells
 from nplib.cli.search_options import SearchOptions
 from nplib.metrics import summarize
-from nplib.predictor import Graphs
 from nplib.search.cell_table import cell_texts, read_labels, write_cells
 from nplib.search.proposers import Proposer, make_proposer
 from nplib.search.searches import draw_cells, evolution, predictor_search, random_search
@@ -73,7 +73,7 @@ def _next_cells(options: SearchOptions) -> None:
         f"{options.labels}: {len(trained):,} cells trained, {int((~good).sum())} of them failed; predicting all "
         f"{len(space):,}"
     )
-    propose = _proposer(options, Graphs.from_benchmark(space), int(good.sum()))
+    propose = _proposer(options, space.cells, int(good.sum()))
     (proposed,) = propose([trained[good]], [accuracies[good]], [trained], count, options.seeds)
     best = int(trained[accuracies.argmax()])
     options.say(f"best so far, {100 * accuracies.max():.2f} % validation accuracy:")
@@ -107,7 +107,7 @@ def _search(options: SearchOptions) -> None:
         f"({options.predictor}, {options.rounds} {'round' if options.rounds == 1 else 'rounds'}), "
         f"{f'seed {seeds[0]}' if len(seeds) == 1 else f'{len(seeds)} seeds'}{_on(options)}"
     )
-    propose = _proposer(options, Graphs.from_benchmark(benchmark), first)
+    propose = _proposer(options, benchmark.cells, first)
     history = predictor_search(
         trainings, propose, first, best, seeds, rounds=options.rounds, progress=options.rounds > 1
     )
@@ -132,7 +132,7 @@ def _search(options: SearchOptions) -> None:
     _write_report(options, _report(options, trainings, history, rivals))
 
 
-def _proposer(options: SearchOptions, graphs: Graphs, labels: int) -> Proposer:
+def _proposer(options: SearchOptions, graphs: Cells, labels: int) -> Proposer:
     return make_proposer(options.predictor, graphs, labels, device=options.device, progress=True)
 
 

@@ -9,22 +9,19 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from nplib import sources
 from nplib._files import check_target, replacing, write_json
 from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
-from nplib.fitting import Config
-from nplib.gp.classifier import GPClassifier
 from nplib.gp.files import save_gp
-from nplib.gp.predictor import GPConfig, GPPredictor
+from nplib.gp.predictor import GPClassifier, GPConfig, GPPredictor
 from nplib.metrics import kendall_tau, mse_percent2, summarize
-from nplib.predictor import Graphs, Predictor, PredictorConfig, save_predictor
+from nplib.predictor import Predictor, PredictorConfig, save_predictor
 from nplib.splits import load_splits, pick_split, split_indices
 from nplib.studies.experiment import run_experiment
-from nplib.training import Fit, TrainingConfig, choose_device
+from nplib.training import Config, Fit, TrainingConfig, choose_device
 
 # What only a graph network has: option and field.
 NETWORK_OPTIONS = {
@@ -157,7 +154,7 @@ def _teller(options: TrainOptions, benchmark: Benchmark, cells: np.ndarray) -> C
     if not (options.train_print_freq or options.eval_print_freq):
         return None
     true = benchmark.accuracy_labels()[cells]
-    graphs = Graphs.from_benchmark(benchmark)[torch.as_tensor(cells)]
+    graphs = benchmark.cells[cells]
 
     def tell(done: int, fit: Fit) -> None:
         def due(every: int) -> bool:

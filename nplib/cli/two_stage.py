@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from nplib.cli.train import (
     TrainOptions,
@@ -22,13 +21,11 @@ from nplib.cli.train import (
 )
 from nplib.errors import UserError
 from nplib.metrics import kendall_tau, mse_percent2, summarize
-from nplib.predictor import Graphs
 from nplib.training import choose_device
 from nplib.two_stage.classification import check_recall, choose_decision, passing
 from nplib.two_stage.prediction import check_decision
 from nplib.two_stage.stages import (
     TwoStageConfig,
-    classifier_config,
     fit_two_stage,
     held_out_probabilities,
 )
@@ -91,10 +88,10 @@ def run_two_stage(options: TwoStageOptions) -> None:
     _check_options(options)
     check_targets(options)
     regressor = options.training_config()
-    config = TwoStageConfig(above=options.above, classifier=classifier_config(regressor), regressor=regressor)
+    config = TwoStageConfig.of(regressor, options.above)
     device = str(choose_device(options.device))
     benchmark, training_cells, evaluation_cells = load_cells(options, device)
-    labels, graphs = benchmark.accuracy_labels(), Graphs.from_benchmark(benchmark)
+    labels, graphs = benchmark.accuracy_labels(), benchmark.cells
     common = {"training_cells": training_cells, "device": device, "progress": True}
 
     start = time.perf_counter()
@@ -110,7 +107,7 @@ def run_two_stage(options: TwoStageOptions) -> None:
         graphs, labels, options.seeds, config, second_stage=options.second_stage, decision=decision, **common
     )
     trained = time.perf_counter()
-    prediction = fit.apply(graphs[torch.as_tensor(evaluation_cells)], options.test_batch_size)
+    prediction = fit.apply(graphs[evaluation_cells], options.test_batch_size)
     true, unseen = labels[evaluation_cells], ~np.isin(evaluation_cells, training_cells)
     figures = prediction.figures(true, options.above)
     if unseen.sum() >= 2:

@@ -9,22 +9,21 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from nplib import sources
 from nplib._files import check_target, write_json
 from nplib.benchmark import SURROGATE, Benchmark
+from nplib.cell import Cells
 from nplib.cli.train import refuse_network_options
 from nplib.errors import UserError
-from nplib.fitting import Config, fit_models
 from nplib.gp.predictor import GPConfig
 from nplib.metrics import summarize
-from nplib.predictor import Graphs, PredictorConfig
+from nplib.predictor import PredictorConfig
 from nplib.splits import load_splits, pick_split, split_indices
 from nplib.studies.cross_validation import FIGURES, CrossValidation, Split, k_folds, random_splits
-from nplib.studies.model_choice import Choice, choose_config, config_grid, setting_name
-from nplib.training import TrainingConfig, choose_device
+from nplib.studies.model_choice import Choice, choose_config, config_grid
+from nplib.training import Config, TrainingConfig, choose_device
 
 Number = TypeVar("Number", int, float)
 
@@ -142,7 +141,7 @@ def run_validate(options: ValidateOptions) -> None:
     # What has no label may not be looked at, and so cannot be.
     known = np.full(len(labels), np.nan)
     known[cells] = labels[cells]
-    graphs = Graphs.from_benchmark(benchmark)
+    graphs = benchmark.cells
     say(f"data: {benchmark.source}, {len(benchmark):,} cells; {benchmark.labels}")
     say(f"{len(cells)} labelled cells (split {options.train_split}), {len(configs)} settings, {device}")
     on_cores = {"device": device, "progress": True}
@@ -156,7 +155,7 @@ def run_validate(options: ValidateOptions) -> None:
         _show(name, choice, say)
     chosen = next(iter(choices.values()))
     if len(configs) > 1:
-        say(f"chosen by {options.by} over {next(iter(choices))}: {setting_name(chosen.config)}")
+        say(f"chosen by {options.by} over {next(iter(choices))}: {chosen.config.in_words}")
     checked = _check(graphs, labels, cells, others, configs, options, device) if options.check else None
     if checked is not None:
         _show_check(checked, configs, chosen, options, say)
@@ -176,11 +175,11 @@ def _show(name: str, choice: Choice, say: Callable[[str], None]) -> None:
     splits = choice.best.splits
     trained, held_out = ("/".join(map(str, sorted({len(split[part]) for split in splits}))) for part in range(2))
     say(f"{name}: each trained on {trained} cells, {held_out} held out")
-    width = max(len(setting_name(validation.config)) for validation in choice.validations)
+    width = max(len(validation.config.in_words) for validation in choice.validations)
     say(f"{'setting':<{width}}{'MSE, points²':>16}{'se':>7}{'pooled':>8}{'Kendall tau':>16}{'se':>7}{'pooled':>8}")
     for validation in choice.validations:
         texts = [_figures(validation, figure) for figure in FIGURES]
-        say(f"{setting_name(validation.config):<{width}}{''.join(texts)}")
+        say(f"{validation.config.in_words:<{width}}{''.join(texts)}")
     say("± standard deviation over splits; se: standard error, corrected for cells that splits share")
 
 
@@ -192,7 +191,7 @@ def _figures(validation: CrossValidation, figure: str) -> str:
 
 
 def _check(
-    graphs: Graphs,
+    graphs: Cells,
     labels: np.ndarray,
     cells: np.ndarray,
     others: np.ndarray,
@@ -202,10 +201,10 @@ def _check(
 ) -> list[dict[str, list[float]]]:
     """By setting, figures of predictors trained on all labelled cells, on all others; a value a seed."""
     seeds = range(options.seed, options.seed + options.check_seeds)
-    graphs_of_others = graphs[torch.as_tensor(others)]
+    graphs_of_others = graphs[others]
     checked = []
     for config in configs:
-        fit = fit_models(graphs, labels, seeds, config, training_cells=cells, device=device, progress=True)
+        fit = config.fit(graphs, labels, seeds, training_cells=cells, device=device, progress=True)
         predicted = fit.predict(graphs_of_others)
         checked.append({name: [take(labels[others], row) for row in predicted] for name, take in FIGURES.items()})
     return checked
@@ -219,12 +218,12 @@ def _show_check(
     say: Callable[[str], None],
 ) -> None:
     say(f"check: trained on all labelled cells, on all other cells, {options.check_seeds} seeds")
-    width = max(map(len, map(setting_name, configs)))
+    width = max(len(config.in_words) for config in configs)
     say(f"{'setting':<{width}}{'MSE, points²':>16}{'Kendall tau':>16}")
     for config, figures in zip(configs, checked, strict=True):
         texts = [f"{format(summarize(values), f'.{_DIGITS}f'):>16}" for values in figures.values()]
         remark = "  chosen" if len(configs) > 1 and config == chosen.config else ""
-        say(f"{setting_name(config):<{width}}{''.join(texts)}{remark}")
+        say(f"{config.in_words:<{width}}{''.join(texts)}{remark}")
 
 
 def _report(
@@ -238,7 +237,7 @@ def _report(
 ) -> dict[str, object]:
     """Everything as JSON can hold it."""
     about = {name: getattr(benchmark, name) for name in ("source", "labels", "sha256")}
-    names = [setting_name(validation.config) for validation in chosen.validations]
+    names = [validation.config.in_words for validation in chosen.validations]
     return {
         "data": about | {"cells": len(benchmark)},
         "train_split": options.train_split,
@@ -246,11 +245,11 @@ def _report(
         "seed": options.seed,
         "device": device,
         "cross_validation": {
-            name: {setting_name(validation.config): validation.report() for validation in choice.validations}
+            name: {validation.config.in_words: validation.report() for validation in choice.validations}
             for name, choice in choices.items()
         },
         "chosen_by": _BY[options.by],
-        "chosen": setting_name(chosen.config),
+        "chosen": chosen.config.in_words,
         "config": asdict(chosen.config),
         "check": None if checked is None else dict(zip(names, checked, strict=True)),
     }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from nplib.cell import INPUT, MAX_VERTICES, OPERATION_CODES, OPERATION_NAMES, OUTPUT, InvalidCell
+from nplib.cell import INPUT, MAX_VERTICES, OPERATION_CODES, OPERATION_NAMES, OUTPUT, Cells, InvalidCell
 from nplib.features.catalogue import (
     ENERGY_FEATURES,
     FEATURES,
@@ -41,19 +41,13 @@ def feature_table() -> pd.DataFrame:
     return pd.DataFrame([asdict(feature) for feature in FEATURES])
 
 
-def compute_features(
-    num_vertices: np.ndarray, adjacency: np.ndarray, operations: np.ndarray, *, progress: bool = False
-) -> np.ndarray:
+def compute_features(cells: Cells, *, progress: bool = False) -> np.ndarray:
     """Features of many cells.
 
     Parameters
     ----------
-    num_vertices : array, shape (N,), of integers
-        From 2 to 7.
-    adjacency : array, shape (N, 7, 7), of integers
-        Strictly upper-triangular, zero-padded, every vertex on a path from input to output.
-    operations : array, shape (N, 7), of integers
-        Operation codes; what stands past the last vertex is not looked at.
+    cells : Cells
+        Every vertex on a path from input to output; what stands past the last vertex is not looked at.
     progress : bool
         Show a progress bar.
 
@@ -66,13 +60,13 @@ def compute_features(
     Raises
     ------
     nplib.cell.InvalidCell
-        If shapes or types do not fit, or a graph is no cell or not pruned; the message names the first.
+        If a graph is no cell or not pruned; the message names the first.
 
     Examples
     --------
-    >>> from nplib.cell import Cell, pad_cells
+    >>> from nplib.cell import Cell, Cells
     >>> cell = Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["input", "conv3x3-bn-relu", "output"])
-    >>> features = compute_features(*pad_cells([cell]))
+    >>> features = compute_features(Cells.of([cell]))
     >>> [float(features[0, NAMES.index(name)]) for name in ("paths", "skips", "mean_conv3x3_by_flow")]
     [2.0, 1.0, 0.5]
     """
@@ -82,8 +76,8 @@ def compute_features(
     from nplib.features.visits import write_visit_features
     from nplib.features.walks import write_walk_features
 
-    arrays = _checked(num_vertices, adjacency, operations)
-    count = len(arrays[0])
+    arrays = _checked(cells)
+    count = len(cells)
     features = np.empty((count, len(FEATURES)))
     energy_column = len(GRAPH_FEATURES)
     walk_column = energy_column + len(ENERGY_FEATURES)
@@ -92,16 +86,15 @@ def compute_features(
 
     def fill(start: int) -> int:
         rows = slice(start, start + CELLS_AT_A_TIME)
-        cells = [array[rows] for array in arrays]
+        graphs = [array[rows] for array in arrays]
         values = features[rows]
-        vertex_energy = np.zeros((len(cells[0]), MAX_VERTICES))
-        vertex_gradient = np.zeros((len(cells[0]), MAX_VERTICES))
-        write_graph_features(*cells, values, 0)
-        write_energy_features(*cells, vertex_energy, vertex_gradient, values, energy_column)
-        write_walk_features(*cells, vertex_energy, values, walk_column)
+        vertex_energy, vertex_gradient = np.zeros((2, len(values), MAX_VERTICES))
+        write_graph_features(*graphs, values, 0)
+        write_energy_features(*graphs, vertex_energy, vertex_gradient, values, energy_column)
+        write_walk_features(*graphs, vertex_energy, values, walk_column)
         known = vertex_energy, vertex_gradient, values[:, input_gradient]
-        write_visit_features(*cells, *known, values, visit_column)
-        return len(cells[0])
+        write_visit_features(*graphs, *known, values, visit_column)
+        return len(values)
 
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
@@ -112,20 +105,9 @@ def compute_features(
     return features
 
 
-def _checked(num_vertices: np.ndarray, adjacency: np.ndarray, operations: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The arrays as int8, of shapes (N,), (N, 7, 7) and (N, 7), or a clear error."""
-    sizes, edges, codes = (np.asarray(array) for array in (num_vertices, adjacency, operations))
-    count = len(sizes) if sizes.ndim else 1
-    wanted = {"num_vertices": (count,), "adjacency": (count, MAX_VERTICES, MAX_VERTICES)}
-    wanted["operations"] = (count, MAX_VERTICES)
-    for (name, shape), array in zip(wanted.items(), (sizes, edges, codes), strict=True):
-        if array.shape != shape:
-            raise InvalidCell(
-                f"{name} has shape {array.shape}, not {shape}; num_vertices must have shape (N,), adjacency "
-                f"(N, {MAX_VERTICES}, {MAX_VERTICES}) and operations (N, {MAX_VERTICES})"
-            )
-        if array.dtype.kind not in "biu":
-            raise InvalidCell(f"{name} is of type {array.dtype}; it must hold integers")
+def _checked(cells: Cells) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The arrays of cells, writable, or a clear error."""
+    sizes, edges, codes = cells.num_vertices, cells.adjacency, cells.operations
     for cell in np.flatnonzero((sizes < 2) | (sizes > MAX_VERTICES)):
         raise InvalidCell(f"cell {cell} has {sizes[cell]} vertices; there must be from 2 to {MAX_VERTICES}")
     last = sizes.astype(np.int64)[:, None] - 1
@@ -150,4 +132,4 @@ def _checked(num_vertices: np.ndarray, adjacency: np.ndarray, operations: np.nda
             f"vertex {v} of cell {cell} lies on no path from input to output; nplib.cell.Cell.pruned removes it"
         )
     # Copies: arrays that are read-only would have everything compiled a second time.
-    return sizes.astype(np.int8), edges.astype(np.int8), codes.astype(np.int8)
+    return sizes.copy(), edges.copy(), codes.copy()

@@ -12,13 +12,11 @@ import hashlib
 import logging
 import zipfile
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-from scipy.special import ndtri
 
 from nplib._files import cache_folder, replacing
 from nplib.errors import UserError
@@ -47,6 +45,19 @@ def base_name(column: str) -> str:
     return column.removesuffix(NORMAL)
 
 
+def place_of(column: str) -> int:
+    """Place in ``NAMES`` of the feature that a column is made of.
+
+    Raises
+    ------
+    UserError
+        If there is no such feature.
+    """
+    if base_name(column) not in _PLACES:
+        raise UserError(f"no column is called {column!r}; nplib.features.feature_table lists all features")
+    return _PLACES[base_name(column)]
+
+
 def all_columns() -> tuple[str, ...]:
     """Names of all columns: features in the order of the catalogue, then the same as normal scores."""
     return (*NAMES, *(name + NORMAL for name in NAMES))
@@ -73,42 +84,16 @@ class FeatureScales:
 
     def column(self, name: str, values: np.ndarray) -> np.ndarray:
         """A column, shape (N,), float64, from the values of its feature, shape (N,)."""
-        place = _PLACES[base_name(name)]
+        place = place_of(name)
         if name.endswith(NORMAL):
             return (_normal_scores(values, self.quantiles[place]) - self.normal_mean[place]) / self.normal_sd[place]
         return (values - self.mean[place]) / self.sd[place]
 
 
-def columns_of(features: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Columns by name.
-
-    Parameters
-    ----------
-    features : array, shape (N, F)
-        As :func:`nplib.features.compute_features` gives them.
-    names : sequence of str, length C
-        Of features, or of features and ``:normal``.
-
-    Returns
-    -------
-    array, shape (N, C), float32
-
-    Raises
-    ------
-    UserError
-        If there is no such feature.
-    """
-    if unknown := [name for name in names if base_name(name) not in _PLACES]:
-        raise UserError(f"no column is called {unknown[0]!r}; nplib.features.feature_table lists all features")
-    scales = load_scales()
-    columns = np.empty((len(features), len(names)), dtype=np.float32)
-    for place, name in enumerate(names):
-        columns[:, place] = scales.column(name, features[:, _PLACES[base_name(name)]].astype(np.float64))
-    return columns
-
-
 def _normal_scores(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     """Normal scores of the ranks of values among all cells; equal values share the middle of their ranks."""
+    from scipy.special import ndtri  # slow to load
+
     knots, first, counts = np.unique(quantiles, return_index=True, return_counts=True)
     ranks = (first + (counts - 1) / 2) / (len(quantiles) - 1)
     return ndtri(np.clip(np.interp(values, knots, ranks), EXTREME, 1 - EXTREME))
@@ -116,8 +101,7 @@ def _normal_scores(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
 
 def _compute() -> dict[str, np.ndarray]:
     """Everything that is kept, from all cells; a few seconds."""
-    space = load_space()
-    features = compute_features(space.num_vertices, space.adjacency, space.operations).astype(np.float32)
+    features = compute_features(load_space().cells).astype(np.float32)
     places = np.round(np.linspace(0, len(features) - 1, QUANTILES)).astype(int)
     arrays = {name: np.empty(len(NAMES)) for name in CACHED_ARRAYS if name != "quantiles"}
     arrays["quantiles"] = np.empty((len(NAMES), QUANTILES))

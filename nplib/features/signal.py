@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nplib.cell import CONV1X1, CONV3X3, MAXPOOL3X3, Cell
+from nplib.cell import MAXPOOL3X3, Cell
 from nplib.features.energy import GRADIENT_GAIN, POOL_VARIANCE
 
 
@@ -84,9 +84,3 @@ def signal_of(cell: Cell) -> CellSignal:
         pooled = cell.operations[v] == MAXPOOL3X3
         gradient[:v] += matrix[:v, v] * gradient[v] * (POOL_VARIANCE if pooled else GRADIENT_GAIN / read[v])
     return CellSignal(cell, energy, flow, gradient)
-
-
-def gradient_at_weights(signal: CellSignal) -> dict[str, float]:
-    """Energy of the gradient that arrives at all 3x3 and at all 1x1 convolutions, by operation."""
-    operations = np.array(signal.cell.operations)
-    return {name: float(signal.gradient[operations == name].sum()) for name in (CONV3X3, CONV1X1)}

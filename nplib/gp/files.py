@@ -11,8 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from nplib._files import replacing
-from nplib.gp.config import GPConfig
-from nplib.gp.predictor import GPPredictor
+from nplib.gp.predictor import GPConfig, GPPredictor
 from nplib.gp.process import WEIGHTS, Priors
 from nplib.predictor import BadWeights, read_safetensors
 

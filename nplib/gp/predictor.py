@@ -7,29 +7,111 @@ there can be a bag of them, each with a random part of the features and one of s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from nplib._devices import map_on_cores
+from nplib._devices import choose_device, map_on_cores
+from nplib.cell import Cells
 from nplib.errors import UserError
-from nplib.gp.config import DEFAULT, LEAST_LABELS, GPConfig
+from nplib.features.columns import columns_of
+from nplib.features.scales import all_columns
+from nplib.gp.columns import SELECTED_COLUMNS
 from nplib.gp.process import JITTER, GaussianProcess, GPFailed, Priors, most_probable
-from nplib.gp.targets import ScoreMap, target_values
-from nplib.predictor import Graphs
-from nplib.training import choose_device, training_rows
-
-__all__ = ["GPConfig", "GPFailed", "GPFit", "GPPredictor", "Priors", "fit_gps"]
+from nplib.gp.targets import TARGETS, ScoreMap, target_values
+from nplib.splits import training_rows
 
 CPU = torch.device("cpu")
+LEAST_LABELS = 3
 # An exact posterior of more labels would take more than a gigabyte.
 MOST_LABELS = 10_000
+# A chance is at least this far from 0 and 1, so that its logit is finite.
+SUREST = 1e-12
 # So many numbers of a kernel stay in a core's cache between the steps of a prediction.
 CACHED_NUMBERS = 2**18
 CELLS_AT_A_TIME = 16_384
+
+
+@dataclass(frozen=True)
+class GPConfig:
+    """What a predictor is made of. It is a bag of so many Gaussian processes, whose predictions are averaged."""
+
+    members: int = 2  # one for each of the sets; a bag of more gains nothing
+    feature_sets: tuple[tuple[str, ...], ...] = SELECTED_COLUMNS  # members take them in turn
+    column_share: float = 1.0  # of its set, for each member, at random; two members of a set have different ones
+    targets: tuple[str, ...] = ("log_gap",)  # what members learn accuracies as, in turn; this one favours the top
+    priors: Priors = field(default_factory=Priors)
+    iterations: int = 60  # of the search for hyper-parameters; more change nothing that counts
+    hyper_cells: int = 400  # hyper-parameters are fitted to so many labels, the first, since time goes with the cube
+
+    def __post_init__(self) -> None:
+        for name, least in (("members", 1), ("iterations", 1), ("hyper_cells", LEAST_LABELS)):
+            if getattr(self, name) < least:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be {least} or more")
+        if not 0 < self.column_share <= 1:
+            raise UserError(f"column_share is {self.column_share}; it must be above 0, and 1 at most")
+        if not self.feature_sets or isinstance(self.feature_sets, str):
+            raise UserError(f"feature_sets is {self.feature_sets!r}; give a tuple of tuples of names")
+        where = "nplib.features.feature_table lists them; each may have :normal behind it"
+        for names in self.feature_sets:
+            _check_names("feature_sets", names, all_columns(), where)
+        if self.members < len(self.feature_sets):
+            sets = len(self.feature_sets)
+            raise UserError(f"members is {self.members} for {sets} feature_sets; give as many members or more")
+        _check_names("targets", self.targets, TARGETS, ", ".join(TARGETS))
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the columns of all sets, each once, in the order of :func:`nplib.features.scales.all_columns`."""
+        used = {name for names in self.feature_sets for name in names}
+        return tuple(name for name in all_columns() if name in used)
+
+    @property
+    def least_cells(self) -> tuple[int, str]:
+        """How many labelled cells are needed at all, and why, in words."""
+        return LEAST_LABELS, f"a Gaussian process needs {LEAST_LABELS}"
+
+    @property
+    def in_words(self) -> str:
+        """What tells this configuration from others."""
+        return "Gaussian process"
+
+    @property
+    def regresses(self) -> bool:
+        """Yes: it can say what accuracy a cell has."""
+        return True
+
+    @property
+    def classifies(self) -> bool:
+        """Yes: it can say how likely a cell is to be above an accuracy."""
+        return True
+
+    def as_classifier(self, learning_rate: float | None = None) -> GPConfig:
+        """The same, which needs no other settings to say how likely a cell is to pass; it has no learning rate."""
+        return self
+
+    def fit(self, cells: Cells, accuracies: np.ndarray, seeds: Sequence[int], **options) -> GPFit:
+        """Fit one predictor a seed: :func:`fit_gps` with this configuration, and its options."""
+        return fit_gps(cells, accuracies, seeds, self, **options)
+
+    def fit_classifiers(
+        self, cells: Cells, accuracies: np.ndarray, seeds: Sequence[int], above: float, **options
+    ) -> GPClassifierFit:
+        """Fit one predictor a seed, asked for the chance that a cell's accuracy is above a fraction."""
+        return GPClassifierFit(self.fit(cells, accuracies, seeds, **options), above)
+
+
+def _check_names(setting: str, names: tuple[str, ...], known: tuple[str, ...], where: str) -> None:
+    """Refuse what is no tuple of different known names."""
+    unknown = [name for name in names if name not in known]
+    if not names or unknown or isinstance(names, str):
+        what = f"names {unknown[0]!r}" if unknown and not isinstance(names, str) else f"has {names!r}"
+        raise UserError(f"{setting} {what}; give tuples of known names: {where}")
+    if len(set(names)) < len(names) and setting == "feature_sets":
+        raise UserError(f"{setting} names a feature twice in one set; give each name once")
 
 
 class GPPredictor:
@@ -70,36 +152,26 @@ class GPPredictor:
         ]
         self.map = ScoreMap.through(np.mean(values, axis=0), labels)
 
-    def predict(self, graphs: Graphs, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
+    def predict(self, cells: Cells, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
         """Expected accuracies (fractions), shape (N,), float64.
 
         An increasing function of the mean score: all cells are taken to be as uncertain as a label that is left out is
         on average.
         """
-        means, _ = self._posteriors(graphs, batch_size, variance=False)
+        means, _ = self._posteriors(cells, batch_size, variance=False)
         sd = np.sqrt(np.mean([member.left_out_variance for member in self.members]))
         return self.map.expected(means.mean(axis=0), sd)
 
-    def posterior(self, graphs: Graphs, batch_size: int = CELLS_AT_A_TIME) -> tuple[np.ndarray, np.ndarray]:
+    def posterior(self, cells: Cells, batch_size: int = CELLS_AT_A_TIME) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each cell's score, both of shape (N,), float64.
 
         Of the cell, not of one run, whose noise comes on top. Of several members it is that of a random one.
         """
-        means, variances = self._posteriors(graphs, batch_size, variance=True)
+        means, variances = self._posteriors(cells, batch_size, variance=True)
         return means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(axis=0))
 
-    def quantile(self, graphs: Graphs, quantile: float, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
-        """The accuracy (fraction) that a new label of each cell is below with a given chance, shape (N,), float64.
-
-        Raises
-        ------
-        UserError
-            If the chance is not between 0 and 1.
-        """
-        return self._quantiles(graphs, [quantile], batch_size)[0]
-
     def accuracy_interval(
-        self, graphs: Graphs, coverage: float = 0.9, batch_size: int = CELLS_AT_A_TIME
+        self, cells: Cells, coverage: float = 0.9, batch_size: int = CELLS_AT_A_TIME
     ) -> tuple[np.ndarray, np.ndarray]:
         """Bounds between which a new label (fraction) of each cell is with a given chance, both of shape (N,), float64.
 
@@ -110,14 +182,14 @@ class GPPredictor:
         """
         if not 0 < coverage < 1:
             raise UserError(f"coverage is {coverage}; it must be between 0 and 1, as 0.9")
-        low, high = self._quantiles(graphs, [(1 - coverage) / 2, (1 + coverage) / 2], batch_size)
+        low, high = self._quantiles(cells, [(1 - coverage) / 2, (1 + coverage) / 2], batch_size)
         return low, high
 
-    def chance_above(self, graphs: Graphs, accuracy: float, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
+    def chance_above(self, cells: Cells, accuracy: float, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
         """The chance that a new label of each cell is above an accuracy (fraction), shape (N,), float64."""
         from scipy.special import ndtr
 
-        mean, sd = self._of_labels(graphs, batch_size)
+        mean, sd = self._of_labels(cells, batch_size)
         return ndtr((mean - self.map.score(accuracy)) / sd)
 
     def relevance(self) -> np.ndarray:
@@ -131,14 +203,14 @@ class GPPredictor:
             slopes[:, chosen] += member.slopes() / len(self.members)
         return np.sqrt(np.mean(slopes**2, axis=0))
 
-    def sample(self, graphs: Graphs, count: int, random: np.random.Generator) -> np.ndarray:
+    def sample(self, cells: Cells, count: int, random: np.random.Generator) -> np.ndarray:
         """Joint draws from the posterior of the cells' scores, shape (count, N), float64; for a few thousand cells.
 
         A draw is one of a random member.
         """
-        X = graphs.columns(self.config.features).astype(np.float64)
+        X = columns_of(cells, self.config.features).astype(np.float64)
         which = random.integers(len(self.members), size=count)
-        normal = random.standard_normal((count, len(graphs)))
+        normal = random.standard_normal((count, len(cells)))
         draws = np.empty_like(normal)
         for number in np.unique(which):
             member = self.members[number]
@@ -148,17 +220,17 @@ class GPPredictor:
             draws[which == number] = normal[which == number] @ factor.T + mean.numpy()
         return draws
 
-    def _posteriors(self, graphs: Graphs, batch_size: int, variance: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _posteriors(self, cells: Cells, batch_size: int, variance: bool) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of every member's score, both of shape (M, N)."""
         if batch_size < 1:
             raise UserError(f"batch_size is {batch_size}; it must be 1 or more")
-        means, variances = np.zeros((2, len(self.members), len(graphs)))
+        means, variances = np.zeros((2, len(self.members), len(cells)))
         step = max(CACHED_NUMBERS // len(self.labels), 64)
         columns = [torch.from_numpy(chosen) for chosen in self.columns]
-        table = torch.from_numpy(graphs.columns(self.config.features))
+        table = torch.from_numpy(columns_of(cells, self.config.features))
 
         def fill(start: int) -> None:
-            stop = min(start + batch_size, len(graphs))
+            stop = min(start + batch_size, len(cells))
             X = table[start:stop]
             for begin in range(0, len(X), step):
                 part = X[begin : begin + step]
@@ -170,21 +242,21 @@ class GPPredictor:
                     if spread is not None:
                         variances[number, rows] = spread.numpy()
 
-        map_on_cores(fill, range(0, len(graphs), batch_size), CPU)
+        map_on_cores(fill, range(0, len(cells), batch_size), CPU)
         return means, variances
 
-    def _of_labels(self, graphs: Graphs, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    def _of_labels(self, cells: Cells, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the score that a new label of each cell has, both of shape (N,)."""
-        mean, sd = self.posterior(graphs, batch_size)
+        mean, sd = self.posterior(cells, batch_size)
         return mean, np.sqrt(sd**2 + np.mean([member.noise for member in self.members]))
 
-    def _quantiles(self, graphs: Graphs, quantiles: Sequence[float], batch_size: int) -> list[np.ndarray]:
+    def _quantiles(self, cells: Cells, quantiles: Sequence[float], batch_size: int) -> list[np.ndarray]:
         from scipy.special import ndtri
 
         for quantile in quantiles:
             if not 0 < quantile < 1:
                 raise UserError(f"quantile is {quantile}; it must be between 0 and 1")
-        mean, sd = self._of_labels(graphs, batch_size)
+        mean, sd = self._of_labels(cells, batch_size)
         return [self.map.accuracies(mean + ndtri(quantile) * sd) for quantile in quantiles]
 
 
@@ -195,23 +267,68 @@ class GPFit:
     predictors: list[GPPredictor]
     seeds: tuple[int, ...]
 
-    def predict(self, graphs: Graphs, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
+    def predict(self, cells: Cells, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
         """Expected accuracies (fractions) by every predictor, shape (M, N), float64."""
-        return np.stack([predictor.predict(graphs, batch_size) for predictor in self.predictors])
+        return np.stack([predictor.predict(cells, batch_size) for predictor in self.predictors])
 
     def first(self, count: int) -> GPFit:
         """The predictors of the first so many seeds."""
         return GPFit(self.predictors[:count], self.seeds[:count])
 
+    def training_report(self) -> dict[str, list[float]]:
+        """Nothing: what a network has to say of its training, this has not."""
+        return {}
+
+
+@dataclass(frozen=True, eq=False)
+class GPClassifier:
+    """A fitted bag, asked whether cells are above a threshold (a fraction); it learned from accuracies, not classes."""
+
+    predictor: GPPredictor
+    above: float
+
+    def predict(self, cells: Cells, batch_size: int = 16_384) -> np.ndarray:
+        """Logits of the chance that a cell's label is above, shape (N,), as classifiers of other kinds give them."""
+        chance = np.clip(self.predictor.chance_above(cells, self.above, batch_size), SUREST, 1 - SUREST)
+        return np.log(chance) - np.log1p(-chance)
+
+
+@dataclass(frozen=True, eq=False)
+class GPClassifierFit:
+    """Classifiers of several seeds, with the methods of :class:`nplib.training.Fit`."""
+
+    fit: GPFit
+    above: float
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """One a classifier."""
+        return self.fit.seeds
+
+    @property
+    def predictors(self) -> list[GPClassifier]:
+        """The classifiers."""
+        return [GPClassifier(predictor, self.above) for predictor in self.fit.predictors]
+
+    def predict(self, cells: Cells, batch_size: int = 16_384) -> np.ndarray:
+        """Logits of every classifier, shape (M, N)."""
+        return np.stack([classifier.predict(cells, batch_size) for classifier in self.predictors])
+
+    def first(self, count: int) -> GPClassifierFit:
+        """Those of the first so many seeds."""
+        return GPClassifierFit(self.fit.first(count), self.above)
+
 
 def fit_gps(
-    graphs: Graphs,
+    cells: Cells,
     accuracies: np.ndarray,
     seeds: Sequence[int],
-    config: GPConfig = DEFAULT,
+    config: GPConfig = GPConfig(),
     *,
     training_cells: np.ndarray | Sequence[np.ndarray] | None = None,
     device: str | torch.device = "cpu",
+    after_epochs: int = 0,
+    callback: Callable[..., None] | None = None,
     progress: bool = False,
 ) -> GPFit:
     """Fit one predictor a seed.
@@ -220,7 +337,7 @@ def fit_gps(
 
     Parameters
     ----------
-    graphs : Graphs
+    cells : Cells
         All cells, N of them.
     accuracies : array, shape (N,)
         Fractions; only those of training cells are looked at.
@@ -231,6 +348,8 @@ def fit_gps(
         cell may be there more than once, as if its label had been measured again.
     device : str or torch.device
         Checked, and otherwise for likeness with :func:`nplib.training.fit_predictors`: all is done on the CPU.
+    after_epochs, callback
+        For likeness too; a Gaussian process has no epochs, so leave them out.
     progress : bool
         Show a bar on stderr.
 
@@ -241,14 +360,20 @@ def fit_gps(
     UserError
         If seeds, shapes or training cells do not fit.
     """
+    if after_epochs or callback:
+        raise UserError("a Gaussian process has no epochs to look at: leave after_epochs and callback out")
     if isinstance(device, str):
         choose_device(device)
-    rows = _check_labels(graphs, accuracies, seeds, training_cells)
+    rows = _check_labels(cells, accuracies, seeds, training_cells)
     accuracies = np.asarray(accuracies, dtype=np.float64)
-    table = graphs.columns(config.features)
     bags = [
-        (int(seed), table[cells].astype(np.float64), accuracies[cells], _random_columns(config, int(seed)))
-        for seed, cells in zip(seeds, rows, strict=True)
+        (
+            int(seed),
+            columns_of(cells[row], config.features).astype(np.float64),
+            accuracies[row],
+            _random_columns(config, int(seed)),
+        )
+        for seed, row in zip(seeds, rows, strict=True)
     ]
     members = [
         (X[:, chosen], targets)
@@ -274,7 +399,7 @@ def fit_gps(
 
 
 def _check_labels(
-    graphs: Graphs,
+    cells: Cells,
     accuracies: np.ndarray,
     seeds: Sequence[int],
     training_cells: np.ndarray | Sequence[np.ndarray] | None,
@@ -284,22 +409,22 @@ def _check_labels(
         raise UserError("no seeds: nothing would be fitted; give at least one")
     if any(int(seed) != seed or seed < 0 for seed in seeds):
         raise UserError(f"seeds are {list(seeds)}; they must be whole numbers, 0 or more")
-    if np.shape(accuracies) != (len(graphs),):
-        raise UserError(f"accuracies have shape {np.shape(accuracies)} for {len(graphs)} cells; give one for each")
-    rows = training_rows(training_cells, len(seeds), len(graphs))
-    for cells in rows:
-        labels = np.asarray(accuracies)[cells]
-        if len(cells) < LEAST_LABELS:
+    if np.shape(accuracies) != (len(cells),):
+        raise UserError(f"accuracies have shape {np.shape(accuracies)} for {len(cells)} cells; give one for each")
+    rows = training_rows(training_cells, len(seeds), len(cells))
+    for row in rows:
+        labels = np.asarray(accuracies)[row]
+        if len(row) < LEAST_LABELS:
             raise GPFailed(
-                f"{len(cells)} cells to learn from; a Gaussian process needs at least {LEAST_LABELS}, and ranks well "
+                f"{len(row)} cells to learn from; a Gaussian process needs at least {LEAST_LABELS}, and ranks well "
                 "from some 40 on"
             )
-        if len(cells) > MOST_LABELS:
+        if len(row) > MOST_LABELS:
             raise GPFailed(
-                f"{len(cells):,} cells to learn from; an exact Gaussian process takes memory with their square and "
+                f"{len(row):,} cells to learn from; an exact Gaussian process takes memory with their square and "
                 f"time with their cube, so give {MOST_LABELS:,} at most, or train a graph network"
             )
-        wrong = cells[~((labels >= 0) & (labels <= 1))]
+        wrong = row[~((labels >= 0) & (labels <= 1))]
         if len(wrong):
             raise GPFailed(
                 f"the accuracy of cell {wrong[0]} is {accuracies[wrong[0]]} ({len(wrong)} such cells); learn only from "
@@ -307,7 +432,7 @@ def _check_labels(
             )
         if np.ptp(labels) == 0:
             raise GPFailed(
-                f"all {len(cells)} cells to learn from have the accuracy {labels[0]}; nothing can be ranked by that: "
+                f"all {len(row)} cells to learn from have the accuracy {labels[0]}; nothing can be ranked by that: "
                 "give cells whose accuracies differ"
             )
     return rows

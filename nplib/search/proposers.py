@@ -10,12 +10,11 @@ import torch
 from scipy.special import ndtr
 from tqdm import tqdm
 
+from nplib.cell import Cells
 from nplib.errors import UserError
-from nplib.gp.predictor import GPConfig, GPPredictor, fit_gps
-from nplib.predictor import Graphs, PredictorConfig
-from nplib.studies.published import PAPER_WIDTHS
-from nplib.training import Fit, TrainingConfig, fit_predictors
-from nplib.two_stage.stages import TwoStageConfig, classifier_config, fit_two_stage
+from nplib.gp.predictor import GPConfig, GPPredictor
+from nplib.training import TrainingConfig, paper_config
+from nplib.two_stage.stages import TwoStageConfig
 
 PREDICTORS = ("gcn", "two-stage", "gp")
 DEFAULT_GP = GPConfig()
@@ -70,19 +69,19 @@ def best_untrained(scores: np.ndarray, trained: np.ndarray, count: int) -> np.nd
 
 
 def _side_by_side(
-    graphs: Graphs, cells: Sequence[np.ndarray], accuracies: Sequence[np.ndarray]
-) -> tuple[Graphs, np.ndarray, list[np.ndarray]]:
+    everything: Cells, cells: Sequence[np.ndarray], accuracies: Sequence[np.ndarray]
+) -> tuple[Cells, np.ndarray, list[np.ndarray]]:
     """Cells of all searches one after the other, since each search has met other accuracies of the same cell."""
     rows = np.split(np.arange(sum(map(len, cells))), np.cumsum([len(row) for row in cells])[:-1])
-    return graphs[torch.as_tensor(np.concatenate(cells))], np.concatenate(accuracies), rows
+    return everything[np.concatenate(cells)], np.concatenate(accuracies), rows
 
 
-def best_predicted(graphs: Graphs, config: TrainingConfig, **options) -> Proposer:
+def best_predicted(everything: Cells, config: TrainingConfig, **options) -> Proposer:
     """The paper's: the cells that a predictor ranks highest.
 
     Parameters
     ----------
-    graphs : Graphs
+    everything : Cells
         All cells of the benchmark.
     config : TrainingConfig
     options
@@ -90,26 +89,25 @@ def best_predicted(graphs: Graphs, config: TrainingConfig, **options) -> Propose
     """
 
     def scores(cells: Sequence[np.ndarray], accuracies: Sequence[np.ndarray], seeds: Sequence[int]) -> np.ndarray:
-        known, labels, rows = _side_by_side(graphs, cells, accuracies)
-        fit: Fit = fit_predictors(known, labels, seeds, config, training_cells=rows, **options)
-        return fit.predict(graphs)
+        known, labels, rows = _side_by_side(everything, cells, accuracies)
+        return config.fit(known, labels, seeds, training_cells=rows, **options).predict(everything)
 
     return _by_score(scores)
 
 
-def best_accepted(graphs: Graphs, config: TwoStageConfig, **options) -> Proposer:
+def best_accepted(everything: Cells, config: TwoStageConfig, **options) -> Proposer:
     """The paper's with two stages: the cells that the second ranks highest among those that the first accepts.
 
     Parameters
     ----------
-    graphs, options
+    everything, options
         See :func:`best_predicted`.
     config : TwoStageConfig
     """
 
     def scores(cells: Sequence[np.ndarray], accuracies: Sequence[np.ndarray], seeds: Sequence[int]) -> np.ndarray:
-        known, labels, rows = _side_by_side(graphs, cells, accuracies)
-        return fit_two_stage(known, labels, seeds, config, training_cells=rows, **options).scores(graphs)
+        known, labels, rows = _side_by_side(everything, cells, accuracies)
+        return config.fit(known, labels, seeds, training_cells=rows, **options).scores(everything)
 
     return _by_score(scores)
 
@@ -131,7 +129,7 @@ def _by_score(
 
 
 def best_by_gp(
-    graphs: Graphs,
+    everything: Cells,
     config: GPConfig = DEFAULT_GP,
     acquisition: str = "mean",
     *,
@@ -142,7 +140,7 @@ def best_by_gp(
 
     Parameters
     ----------
-    graphs : Graphs
+    everything : Cells
         All cells of the benchmark.
     config : GPConfig
     acquisition : str
@@ -173,23 +171,23 @@ def best_by_gp(
         proposed = []
         searches = zip(cells, accuracies, trained, seeds, strict=True)
         for rows, met, known, seed in tqdm(searches, total=len(seeds), desc="searches", disable=not progress):
-            labels = np.full(len(graphs), np.nan)
+            labels = np.full(len(everything), np.nan)
             labels[rows] = met
-            (predictor,) = fit_gps(graphs, labels, [seed], config, training_cells=rows, device=device).predictors
+            (predictor,) = config.fit(everything, labels, [seed], training_cells=rows, device=device).predictors
             if acquisition == "thompson":
-                proposed.append(_thompson(predictor, graphs, known, count, np.random.default_rng([seed, 4])))
+                proposed.append(_thompson(predictor, everything, known, count, np.random.default_rng([seed, 4])))
             else:
-                proposed.append(best_untrained(_acquired(predictor, graphs, known, acquisition), known, count))
+                proposed.append(best_untrained(_acquired(predictor, everything, known, acquisition), known, count))
         return proposed
 
     return propose
 
 
-def _acquired(predictor: GPPredictor, graphs: Graphs, trained: np.ndarray, acquisition: str) -> np.ndarray:
+def _acquired(predictor: GPPredictor, everything: Cells, trained: np.ndarray, acquisition: str) -> np.ndarray:
     """What an acquisition rule makes of every cell, shape (N,)."""
     if acquisition == "mean":
-        return predictor.predict(graphs)
-    mean, sd = predictor.posterior(graphs)
+        return predictor.predict(everything)
+    mean, sd = predictor.posterior(everything)
     if acquisition == "bound":
         return mean + sd
     ahead = mean - mean[trained].max()
@@ -198,32 +196,26 @@ def _acquired(predictor: GPPredictor, graphs: Graphs, trained: np.ndarray, acqui
 
 
 def _thompson(
-    predictor: GPPredictor, graphs: Graphs, trained: np.ndarray, count: int, random: np.random.Generator
+    predictor: GPPredictor, everything: Cells, trained: np.ndarray, count: int, random: np.random.Generator
 ) -> np.ndarray:
     """The best cell of each of so many draws from the posterior; where a draw's is taken, its next best."""
-    mean, sd = predictor.posterior(graphs)
-    among = best_untrained(mean + 2 * sd, trained, min(max(THOMPSON_CELLS, count), len(graphs) - len(trained)))
+    mean, sd = predictor.posterior(everything)
+    among = best_untrained(mean + 2 * sd, trained, min(max(THOMPSON_CELLS, count), len(everything) - len(trained)))
     chosen: list[int] = []
-    for draw in predictor.sample(graphs[torch.as_tensor(among)], count, random):
+    for draw in predictor.sample(everything[among], count, random):
         draw[chosen] = -np.inf
         chosen.append(int(draw.argmax()))
     return among[chosen]
 
 
-def paper_config(labels: int) -> TrainingConfig:
-    """The paper's settings for a number of labelled cells: the width that it gives for the nearest such number."""
-    nearest = min(PAPER_WIDTHS, key=lambda known: abs(np.log(known / labels)))
-    return TrainingConfig(predictor=PredictorConfig(hidden=PAPER_WIDTHS[nearest]))
-
-
-def make_proposer(name: str, graphs: Graphs, labels: int, **options) -> Proposer:
+def make_proposer(name: str, everything: Cells, labels: int, **options) -> Proposer:
     """A proposer by the name of its predictor, with its usual settings for a number of labelled cells.
 
     Parameters
     ----------
     name : str
         ``"gcn"``, ``"two-stage"`` or ``"gp"``.
-    graphs : Graphs
+    everything : Cells
         All cells of the benchmark.
     labels : int
         How many cells it learns from at first.
@@ -236,12 +228,9 @@ def make_proposer(name: str, graphs: Graphs, labels: int, **options) -> Proposer
         If there is no such predictor.
     """
     if name == "gcn":
-        return best_predicted(graphs, paper_config(labels), **options)
+        return best_predicted(everything, paper_config(labels), **options)
     if name == "two-stage":
-        regressor = paper_config(labels)
-        return best_accepted(
-            graphs, TwoStageConfig(classifier=classifier_config(regressor), regressor=regressor), **options
-        )
+        return best_accepted(everything, TwoStageConfig.of(paper_config(labels)), **options)
     if name == "gp":
-        return best_by_gp(graphs, **options)
+        return best_by_gp(everything, **options)
     raise UserError(f"no predictor is called {name!r}; there are {', '.join(PREDICTORS)}")

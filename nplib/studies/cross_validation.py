@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+from nplib.cell import Cells
 from nplib.errors import UserError
-from nplib.fitting import Config, fit_models, least_cells
 from nplib.metrics import MeanSd, kendall_tau, mse_percent2, spearman, summarize
-from nplib.predictor import Graphs
+from nplib.training import Config
 
 # Positions among the labelled cells: those to train on, and those held out.
 Split = tuple[np.ndarray, np.ndarray]
@@ -211,9 +210,9 @@ def _measure(figure: str, true: np.ndarray, predicted: np.ndarray, place: str) -
 
 
 def cross_validate(
-    graphs: Graphs,
+    cells: Cells,
     labels: np.ndarray,
-    cells: np.ndarray,
+    labelled: np.ndarray,
     splits: Sequence[Split],
     config: Config,
     seed: int = 0,
@@ -223,20 +222,19 @@ def cross_validate(
 
     Parameters
     ----------
-    graphs : Graphs
-        All cells.
-    labels : array, one for each of them
-        Accuracies, fractions; only those of ``cells`` are looked at, others may be NaN.
-    cells : array of int, shape (N,)
-        The labelled cells, indices into ``graphs``.
+    cells : Cells
+        All of them.
+    labels : array, one for each
+        Accuracies, fractions; only those of labelled cells are looked at, others may be NaN.
+    labelled : array of int, shape (N,)
+        The labelled cells, indices into ``cells``.
     splits : sequence of (training, held out)
         From :func:`k_folds` or :func:`random_splits` of N cells, or your own.
     config : TrainingConfig or GPConfig
-        See :mod:`nplib.fitting`.
     seed : int
         Split s trains with seed + s.
     options
-        ``device`` and ``progress`` of :func:`nplib.fitting.fit_models`.
+        ``device`` and ``progress`` of :func:`nplib.training.fit_predictors`.
 
     Raises
     ------
@@ -245,11 +243,11 @@ def cross_validate(
     UserError
         If cells are no list of different cells, or the training cannot be carried out.
     """
-    return cross_validate_draws(graphs, labels, np.asarray(cells)[None], splits, config, [seed], **options)[0]
+    return cross_validate_draws(cells, labels, np.asarray(labelled)[None], splits, config, [seed], **options)[0]
 
 
 def cross_validate_draws(
-    graphs: Graphs,
+    cells: Cells,
     labels: np.ndarray,
     draws: np.ndarray,
     splits: Sequence[Split],
@@ -265,7 +263,7 @@ def cross_validate_draws(
         A row of labelled cells each.
     seeds : sequence of int, length D, optional
         Of each draw; 0 for all if not given.
-    graphs, labels, splits, config, options
+    cells, labels, splits, config, options
         See :func:`cross_validate`, which gives the same for each draw alone.
 
     Returns
@@ -274,25 +272,24 @@ def cross_validate_draws(
     """
     draws = np.asarray(draws)
     seeds = [0] * len(draws) if seeds is None else list(seeds)
-    _check_draws(draws, seeds, len(graphs))
-    _check_splits(splits, draws.shape[1], *least_cells(config))
-    fit = fit_models(
-        graphs,
+    _check_draws(draws, seeds, len(cells))
+    _check_splits(splits, draws.shape[1], *config.least_cells)
+    fit = config.fit(
+        cells,
         labels,
         [seed + number for seed in seeds for number in range(len(splits))],
-        config,
-        training_cells=[cells[training] for cells in draws for training, _ in splits],
+        training_cells=[draw[training] for draw in draws for training, _ in splits],
         **options,
     )
     predictors = iter(fit.predictors)
     return [
         CrossValidation(
             config,
-            np.asarray(labels)[cells],
+            np.asarray(labels)[draw],
             splits,
-            [next(predictors).predict(graphs[torch.as_tensor(cells[held_out])]) for _, held_out in splits],
+            [next(predictors).predict(cells[draw[held_out]]) for _, held_out in splits],
         )
-        for cells in draws
+        for draw in draws
     ]
 
 

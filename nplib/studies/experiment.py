@@ -8,14 +8,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from nplib.benchmark import Benchmark
 from nplib.errors import UserError
-from nplib.fitting import AnyFit, Config, fit_models
 from nplib.metrics import kendall_tau, mse_percent2, summarize
-from nplib.predictor import Graphs
-from nplib.training import Fit
+from nplib.training import Config, Fit, Fitted
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +21,7 @@ class Outcome:
 
     Parameters
     ----------
-    fit : Fit or GPFit
+    fit : Fitted
         One predictor a seed, M of them.
     cells : array, shape (n,), int64
         Cells of the evaluation.
@@ -40,7 +37,7 @@ class Outcome:
         Of all predictors together.
     """
 
-    fit: AnyFit
+    fit: Fitted
     cells: np.ndarray
     unseen: np.ndarray
     true: np.ndarray
@@ -108,7 +105,7 @@ class Outcome:
             **figures,
             "mean": {name: summary.mean for name, summary in summaries.items()},
             "sd": {name: summary.sd if summary.count > 1 else None for name, summary in summaries.items()},
-            **({"training_mse_percent2": self.fit.training_loss[:, -1].tolist()} if isinstance(self.fit, Fit) else {}),
+            **self.fit.training_report(),
             "training_seconds": round(self.training_seconds, 3),
             "evaluation_seconds": round(self.evaluation_seconds, 3),
         }
@@ -138,13 +135,13 @@ def run_experiment(
     seeds : sequence of int
         One predictor each.
     config : TrainingConfig or GPConfig
-        What is fitted; see :mod:`nplib.fitting`.
+        What is fitted.
     device : str
-        See :func:`nplib.training.choose_device`.
+        See :func:`nplib.training.fit_predictors`.
     test_batch_size : int
         Cells predicted at a time.
     after_epochs, callback : int, callable
-        See :func:`nplib.fitting.fit_models`.
+        See :func:`nplib.training.fit_predictors`.
     progress : bool
         Show a bar on stderr.
 
@@ -158,15 +155,13 @@ def run_experiment(
     if test_batch_size < 1:
         raise UserError(f"test_batch_size is {test_batch_size}; it must be 1 or more")
     labels = benchmark.accuracy_labels()
-    graphs = Graphs.from_benchmark(benchmark)
-    chosen, true = graphs[torch.as_tensor(evaluation_cells)], labels[evaluation_cells]
+    chosen, true = benchmark.cells[evaluation_cells], labels[evaluation_cells]
 
     start = time.perf_counter()
-    fit = fit_models(
-        graphs,
+    fit = config.fit(
+        benchmark.cells,
         labels,
         seeds,
-        config,
         training_cells=training_cells,
         device=device,
         after_epochs=after_epochs,
@@ -174,7 +169,7 @@ def run_experiment(
         progress=progress,
     )
     trained = time.perf_counter()
-    predicted = np.stack([predictor.predict(chosen, test_batch_size) for predictor in fit.predictors])
+    predicted = fit.predict(chosen, test_batch_size)
     return Outcome(
         fit=fit,
         cells=evaluation_cells,

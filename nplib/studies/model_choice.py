@@ -8,12 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nplib.cell import Cells
 from nplib.errors import UserError
-from nplib.fitting import Config
-from nplib.gp.predictor import GPConfig
-from nplib.predictor import Graphs
 from nplib.studies.cross_validation import FIGURES, CrossValidation, Split, cross_validate_draws
-from nplib.training import TrainingConfig
+from nplib.training import Config, TrainingConfig
 
 
 def config_grid(
@@ -28,7 +26,7 @@ def config_grid(
 
     Examples
     --------
-    >>> [setting_name(config) for config in config_grid(TrainingConfig(), hidden=[72, 144], dropout=[0])]
+    >>> [config.in_words for config in config_grid(TrainingConfig(), hidden=[72, 144], dropout=[0])]
     ['width 72, lr 0.0001, 300 epochs, dropout 0', 'width 144, lr 0.0001, 300 epochs, dropout 0']
     """
     combinations = itertools.product(
@@ -41,16 +39,6 @@ def config_grid(
         replace(base, learning_rate=rate, epochs=count, predictor=replace(base.predictor, hidden=width, dropout=drop))
         for width, rate, count, drop in combinations
     ]
-
-
-def setting_name(config: Config) -> str:
-    """A configuration in words: of a graph network, by what :func:`config_grid` varies."""
-    if isinstance(config, GPConfig):
-        return "Gaussian process"
-    return (
-        f"width {config.predictor.hidden}, lr {config.learning_rate:g}, {config.epochs} epochs, "
-        f"dropout {config.predictor.dropout:g}"
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +74,9 @@ class Choice:
 
 
 def choose_config(
-    graphs: Graphs,
+    cells: Cells,
     labels: np.ndarray,
-    cells: np.ndarray,
+    labelled: np.ndarray,
     configs: Sequence[Config],
     splits: Sequence[Split],
     by: str = "mse_percent2",
@@ -103,7 +91,7 @@ def choose_config(
         Such as :func:`config_grid` makes.
     by : str
         See :class:`Choice`.
-    graphs, labels, cells, splits, seed, options
+    cells, labels, labelled, splits, seed, options
         See :func:`nplib.studies.cross_validation.cross_validate`.
 
     Raises
@@ -111,11 +99,11 @@ def choose_config(
     UserError
         If there is nothing to choose from, and as :func:`~nplib.studies.cross_validation.cross_validate` does.
     """
-    return choose_configs(graphs, labels, np.asarray(cells)[None], configs, splits, by, [seed], **options)[0]
+    return choose_configs(cells, labels, np.asarray(labelled)[None], configs, splits, by, [seed], **options)[0]
 
 
 def choose_configs(
-    graphs: Graphs,
+    cells: Cells,
     labels: np.ndarray,
     draws: np.ndarray,
     configs: Sequence[Config],
@@ -136,5 +124,5 @@ def choose_configs(
         raise UserError("no configurations to choose from; give at least one")
     if by not in FIGURES:
         raise UserError(f"no figure is called {by!r}; choose by {' or '.join(FIGURES)}")
-    validated = [cross_validate_draws(graphs, labels, draws, splits, config, seeds, **options) for config in configs]
+    validated = [cross_validate_draws(cells, labels, draws, splits, config, seeds, **options) for config in configs]
     return [Choice(of_draw, by) for of_draw in zip(*validated, strict=True)]

@@ -12,12 +12,12 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-import torch
 
 from nplib.benchmark import FAILED_BELOW, FALLBACK_ACCURACY, Benchmark
+from nplib.cell import Cells
 from nplib.errors import UserError
 from nplib.metrics import kendall_tau, mse_percent2
-from nplib.predictor import Graphs, Predictor
+from nplib.predictor import Predictor
 from nplib.sources.surrogate import BEST_MEAN, BEST_VARIANCE
 from nplib.studies.published import WITHIN_CELL_BY_ACCURACY
 from nplib.training import TrainingConfig, fit_predictors
@@ -342,7 +342,7 @@ class Lesson:
 
 
 def fit_lessons(
-    graphs: Graphs,
+    cells: Cells,
     lessons: Sequence[Lesson],
     config: TrainingConfig,
     *,
@@ -359,7 +359,7 @@ def fit_lessons(
     # A cell of each lesson is a cell of its own, for its labels may differ.
     sizes = [len(lesson.cells) for lesson in different.values()]
     fit = fit_predictors(
-        graphs[torch.as_tensor(np.concatenate([lesson.cells for lesson in different.values()]))],
+        cells[np.concatenate([lesson.cells for lesson in different.values()])],
         np.concatenate([lesson.labels for lesson in different.values()]),
         [lesson.seed for lesson in different.values()],
         config,

@@ -41,9 +41,6 @@ SETTINGS = (ONE_STAGE, MORE_CELLS, MOST_CELLS, WITHOUT_POOR, ABOVE_91, ABOVE_91_
 PAPER_MSE = {ONE_STAGE: 1.95, ABOVE_91: 0.66}
 # "More than 20 times as sample-efficient as Regularized Evolution" on NASBench-101: its abstract.
 PAPER_SAMPLE_EFFICIENCY = 20
-# Width of the graph convolutions by number of training cells: in a table of the paper, which has 334 where its
-# picture of N against K has 344.
-PAPER_WIDTHS = {43: 48, 86: 72, 129: 96, 172: 144, 334: 210, 860: 320}
 # As its table has them, without seeds; measured before its training loop set gradients to zero (its pull request 3).
 REFERENCE_MSE = {ONE_STAGE: 3.62, MOST_CELLS: 2.94, WITHOUT_POOR: 1.90, ABOVE_91: 0.74, ABOVE_91_LONGER: 0.56}
 # Of the reference's code at commit 1d6d643, on the 20,001 cells of the sample and the same splits: MSE in points² and

@@ -176,7 +176,7 @@ def expect(
     from nplib.features.compute import compute_features
 
     watch("features of all cells")
-    features = compute_features(space.num_vertices, space.adjacency, space.operations)[:, :FEATURES_LEARNT]
+    features = compute_features(space.cells)[:, :FEATURES_LEARNT]
     targets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for b, budget in enumerate(BUDGETS):
         learnt = accuracies[:, b] > LOST_BELOW if budget in FAILING_BUDGETS else np.ones(len(rows), dtype=bool)

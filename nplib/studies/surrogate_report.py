@@ -12,16 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.stats import spearmanr
 
 from nplib.benchmark import BUDGETS, FAILED_BELOW, FALLBACK_ACCURACY, Benchmark
+from nplib.cell import Cells
 from nplib.metrics import kendall_tau, mse_percent2, summarize
-from nplib.predictor import Graphs
 from nplib.sources.surrogate import SurrogateModel
 from nplib.studies import published
 from nplib.studies.noise import pooled, table_figures, within_cell_sd
-from nplib.training import TrainingConfig, fit_predictors
+from nplib.training import fit_predictors
 
 QUANTILES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 TRAINING_CELLS = 172
@@ -92,7 +91,7 @@ def measure_sample(sample: Benchmark, draws: int = 10) -> dict:
         "quantiles": {str(b): np.quantile(accuracies[:, i], QUANTILES).tolist() for i, b in enumerate(BUDGETS)},
         "rank_correlations": spearmanr(accuracies)[0].tolist(),
         "seconds": time_figures(sample.values("training_time"), sample.trainable_parameters),
-        "predictor": predictor_figures(Graphs.from_benchmark(sample), accuracies[:, -1], draws),
+        "predictor": predictor_figures(sample.cells, accuracies[:, -1], draws),
     }
 
 
@@ -104,12 +103,12 @@ def time_figures(seconds: np.ndarray, parameters: np.ndarray) -> dict[str, float
     return {"all cells": float(np.median(seconds)), **medians}
 
 
-def predictor_figures(graphs: Graphs, accuracies: np.ndarray, draws: int) -> dict[str, list[float]]:
+def predictor_figures(cells: Cells, accuracies: np.ndarray, draws: int) -> dict[str, list[float]]:
     """Kendall tau and MSE (points²) of the paper's predictor on all cells, a value a draw of 172 training cells."""
     labels = np.where(accuracies < FAILED_BELOW, FALLBACK_ACCURACY, accuracies)
-    cells = [np.random.RandomState(draw).permutation(len(labels))[:TRAINING_CELLS] for draw in range(draws)]
-    fit = fit_predictors(graphs, labels, range(draws), TrainingConfig(), training_cells=np.stack(cells))
-    predicted = fit.predict(graphs)
+    rows = [np.random.RandomState(draw).permutation(len(labels))[:TRAINING_CELLS] for draw in range(draws)]
+    fit = fit_predictors(cells, labels, range(draws), training_cells=np.stack(rows))
+    predicted = fit.predict(cells)
     return {
         "kendall_tau": [kendall_tau(labels, row) for row in predicted],
         "mse_percent2": [mse_percent2(labels, row) for row in predicted],
@@ -132,9 +131,7 @@ def measure_held_out(expected: dict[int, np.ndarray], rows: np.ndarray, sample: 
 def measure_predictor(benchmark: Benchmark, model: SurrogateModel, draws: int = 10) -> dict[str, list[float]]:
     """The :func:`predictor_figures` of the surrogate, on the sample's cells and draws, and with its kind of label."""
     rows = sample_cells(benchmark, model.description["real"]["last_hash"])
-    return predictor_figures(
-        Graphs.from_benchmark(benchmark)[torch.as_tensor(rows)], best_of_three(benchmark)[rows], draws
-    )
+    return predictor_figures(benchmark.cells[rows], best_of_three(benchmark)[rows], draws)
 
 
 def compare(benchmark: Benchmark, model: SurrogateModel, predictor: dict[str, list[float]]) -> list[Line]:

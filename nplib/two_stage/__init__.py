@@ -5,7 +5,6 @@ from nplib.two_stage.stages import (
     TwoStageConfig,
     TwoStageFailed,
     TwoStageFit,
-    classifier_config,
     fit_two_stage,
     held_out_probabilities,
 )
@@ -15,7 +14,6 @@ __all__ = [
     "TwoStageFailed",
     "TwoStageFit",
     "TwoStagePrediction",
-    "classifier_config",
     "fit_two_stage",
     "held_out_probabilities",
 ]

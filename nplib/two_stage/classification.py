@@ -7,23 +7,11 @@ import math
 import numpy as np
 
 from nplib.errors import UserError
+from nplib.splits import passing as passing
 
 
 class NothingToJudge(UserError):
     """A figure is asked for that these cells do not have: none passes, or none is accepted."""
-
-
-def passing(labels: np.ndarray, above: float = 0.91) -> np.ndarray:
-    """Whether an accuracy lies above a threshold, of the shape of the labels; unknown ones (NaN) do not.
-
-    Both are fractions and are compared in single precision, as accuracies are stored and as the splits compare them.
-
-    Examples
-    --------
-    >>> passing(np.float32([0.91, 0.92, np.nan])).tolist()
-    [False, True, False]
-    """
-    return np.asarray(labels).astype(np.float32) > np.float32(above)
 
 
 def classification_figures(passes: np.ndarray, accepted: np.ndarray) -> dict[str, float]:

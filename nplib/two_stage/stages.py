@@ -7,19 +7,16 @@ Neural Architecture Search", 2019. Its PyTorch reproduction has no classifier: i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from nplib.cell import Cells
 from nplib.errors import UserError
-from nplib.fitting import AnyFit, Config, fit_models, least_cells
-from nplib.gp.classifier import GPClassifierFit
-from nplib.gp.predictor import GPConfig
-from nplib.predictor import Graphs
+from nplib.splits import passing, training_rows
 from nplib.studies.cross_validation import k_folds
-from nplib.training import Fit, TrainingConfig, fit_predictors, training_rows
-from nplib.two_stage.classification import passing
+from nplib.training import Config, Fitted, TrainingConfig
 from nplib.two_stage.prediction import TwoStagePrediction, check_decision, probabilities_of
 
 SECOND_STAGES = ("passing", "accepted")
@@ -29,32 +26,32 @@ class TwoStageFailed(UserError):
     """Two stages cannot be trained on these cells; the message says what to change."""
 
 
-def classifier_config(regressor: Config, learning_rate: float = 2e-4) -> Config:
-    """The first stage for a regressor: the same network and training, but for the loss and the paper's rate.
-
-    A Gaussian process needs no other settings to say how likely a cell is to pass.
-    """
-    if isinstance(regressor, GPConfig):
-        return regressor
-    logit = replace(regressor.predictor, label_mean=0.0, label_std=1.0, squashed=False)
-    return replace(regressor, learning_rate=learning_rate, predictor=logit, loss="cross_entropy")
-
-
 @dataclass(frozen=True)
 class TwoStageConfig:
     """How both stages are trained."""
 
     above: float = 0.91  # fraction; a cell passes if its label is above
-    classifier: Config = field(default_factory=lambda: classifier_config(TrainingConfig()))
+    classifier: Config = field(default_factory=lambda: TrainingConfig().as_classifier())
     regressor: Config = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.above <= 1:
             raise UserError(f"above is {self.above}; it is an accuracy as a fraction, from 0 to 1")
-        for name, loss in (("classifier", "cross_entropy"), ("regressor", "mse")):
-            stage = getattr(self, name)
-            if isinstance(stage, TrainingConfig) and stage.loss != loss:
-                raise UserError(f"the loss of the {name} is {stage.loss!r}; it must be {loss!r}")
+        for name, fits, loss in (
+            ("classifier", self.classifier.classifies, "cross_entropy"),
+            ("regressor", self.regressor.regresses, "mse"),
+        ):
+            if not fits:
+                raise UserError(f"the loss of the {name} is {getattr(self, name).loss!r}; it must be {loss!r}")
+
+    @classmethod
+    def of(cls, regressor: Config, above: float = 0.91, **classifier) -> TwoStageConfig:
+        """Both stages of one kind, from the second; options of :meth:`nplib.training.TrainingConfig.as_classifier`."""
+        return cls(above, regressor.as_classifier(**classifier), regressor)
+
+    def fit(self, cells: Cells, labels: np.ndarray, seeds: Sequence[int], **options) -> TwoStageFit:
+        """Train a classifier and a regressor a seed: :func:`fit_two_stage` with this configuration, and its options."""
+        return fit_two_stage(cells, labels, seeds, self, **options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +61,7 @@ class TwoStageFit:
     Attributes
     ----------
     config : TwoStageConfig
-    classifier : Fit or GPClassifierFit
-    regressor : Fit or GPFit
+    classifier, regressor : Fitted
     decision : float
         Cells are accepted from this probability on.
     second_stage_cells : list of array, length M
@@ -75,8 +71,8 @@ class TwoStageFit:
     """
 
     config: TwoStageConfig
-    classifier: Fit | GPClassifierFit
-    regressor: AnyFit
+    classifier: Fitted
+    regressor: Fitted
     decision: float
     second_stage_cells: list[np.ndarray]
     rejected_accuracy: np.ndarray
@@ -86,30 +82,30 @@ class TwoStageFit:
         """One for each classifier and its regressor."""
         return self.classifier.seeds
 
-    def apply(self, graphs: Graphs, batch_size: int = 256) -> TwoStagePrediction:
+    def apply(self, cells: Cells, batch_size: int = 256) -> TwoStagePrediction:
         """Everything that both stages say, each computed once; so many cells at a time."""
-        logits, regressed = (fit.predict(graphs, batch_size) for fit in (self.classifier, self.regressor))
+        logits, regressed = (fit.predict(cells, batch_size) for fit in (self.classifier, self.regressor))
         return TwoStagePrediction(logits, regressed, self.decision, self.rejected_accuracy)
 
-    def probabilities(self, graphs: Graphs) -> np.ndarray:
+    def probabilities(self, cells: Cells) -> np.ndarray:
         """That a cell passes, shape (M, N)."""
-        return probabilities_of(self.classifier.predict(graphs))
+        return probabilities_of(self.classifier.predict(cells))
 
-    def accepted(self, graphs: Graphs, decision: float | None = None) -> np.ndarray:
+    def accepted(self, cells: Cells, decision: float | None = None) -> np.ndarray:
         """Which cells reach the second stage, shape (M, N), bool; at the own threshold or another."""
-        return self.probabilities(graphs) >= (self.decision if decision is None else check_decision(decision))
+        return self.probabilities(cells) >= (self.decision if decision is None else check_decision(decision))
 
-    def predict(self, graphs: Graphs) -> np.ndarray:
+    def predict(self, cells: Cells) -> np.ndarray:
         """See :attr:`~nplib.two_stage.prediction.TwoStagePrediction.accuracies`."""
-        return self.apply(graphs).accuracies
+        return self.apply(cells).accuracies
 
-    def scores(self, graphs: Graphs) -> np.ndarray:
+    def scores(self, cells: Cells) -> np.ndarray:
         """See :attr:`~nplib.two_stage.prediction.TwoStagePrediction.scores`."""
-        return self.apply(graphs).scores
+        return self.apply(cells).scores
 
 
 def fit_two_stage(
-    graphs: Graphs,
+    cells: Cells,
     labels: np.ndarray,
     seeds: Sequence[int],
     config: TwoStageConfig = TwoStageConfig(),
@@ -117,7 +113,7 @@ def fit_two_stage(
     training_cells: np.ndarray | Sequence[np.ndarray] | None = None,
     second_stage: str = "passing",
     decision: float = 0.5,
-    classifier: Fit | GPClassifierFit | None = None,
+    classifier: Fitted | None = None,
     device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> TwoStageFit:
@@ -125,7 +121,7 @@ def fit_two_stage(
 
     Parameters
     ----------
-    graphs : Graphs
+    cells : Cells
         All cells.
     labels : array, shape (N,)
         Accuracies, fractions; looked at for training cells only.
@@ -139,7 +135,7 @@ def fit_two_stage(
     decision : float
         Cells are accepted from this probability on, between 0 and 1.
         :func:`nplib.two_stage.classification.choose_decision` finds one for a wanted recall.
-    classifier : Fit or GPClassifierFit, optional
+    classifier : Fitted, optional
         The first stage, if one of the same seeds is trained already.
     device, progress
         As for :func:`nplib.training.fit_predictors`.
@@ -154,29 +150,29 @@ def fit_two_stage(
     if second_stage not in SECOND_STAGES:
         raise UserError(f"second_stage is {second_stage!r}; there are {', '.join(SECOND_STAGES)}")
     decision = check_decision(decision)
-    rows = training_rows(training_cells, len(seeds), len(graphs))
+    rows = training_rows(training_cells, len(seeds), len(cells))
     _check_classes(labels, seeds, config, rows)
     if classifier is None:
-        classifier = _fit_classifiers(graphs, labels, seeds, config, rows, device, progress)
+        classifier = config.classifier.fit_classifiers(
+            cells, labels, seeds, config.above, training_cells=rows, device=device, progress=progress
+        )
     elif classifier.seeds != tuple(seeds):
         raise UserError(f"the classifier given is of seeds {classifier.seeds}, and {tuple(seeds)} are asked for")
     passes = passing(labels, config.above)
     if second_stage == "passing":
         reach = [passes[row] for row in rows]
     else:
-        logits = (p.predict(graphs[torch.as_tensor(row)]) for p, row in zip(classifier.predictors, rows, strict=True))
+        logits = (p.predict(cells[row]) for p, row in zip(classifier.predictors, rows, strict=True))
         reach = [probabilities_of(values) >= decision for values in logits]
     second = [row[kept] for row, kept in zip(rows, reach, strict=True)]
     _check_second(second, rows, seeds, config, second_stage, decision)
-    regressor = fit_models(
-        graphs, labels, seeds, config.regressor, training_cells=second, device=device, progress=progress
-    )
+    regressor = config.regressor.fit(cells, labels, seeds, training_cells=second, device=device, progress=progress)
     rejected = np.array([np.asarray(labels)[row][~passes[row]].mean() for row in rows])
     return TwoStageFit(config, classifier, regressor, decision, second, rejected)
 
 
 def held_out_probabilities(
-    graphs: Graphs,
+    cells: Cells,
     labels: np.ndarray,
     seeds: Sequence[int],
     config: TwoStageConfig = TwoStageConfig(),
@@ -193,7 +189,7 @@ def held_out_probabilities(
 
     Parameters
     ----------
-    graphs, labels, seeds, config, device, progress
+    cells, labels, seeds, config, device, progress
         As for :func:`fit_two_stage`.
     training_cells : array, shape (n,) or (len(seeds), n)
         Indices, the same for all or a row a seed.
@@ -211,36 +207,18 @@ def held_out_probabilities(
     TwoStageFailed
         If the cells outside of a fold are of one class only.
     """
-    cells = np.stack(training_rows(training_cells, len(seeds), len(graphs)))
-    splits = [(m, *split) for m, seed in enumerate(seeds) for split in k_folds(cells.shape[1], folds, seed=seed)]
-    rows = [cells[m, training] for m, training, _ in splits]
+    labelled = np.stack(training_rows(training_cells, len(seeds), len(cells)))
+    splits = [(m, *split) for m, seed in enumerate(seeds) for split in k_folds(labelled.shape[1], folds, seed=seed)]
+    rows = [labelled[m, training] for m, training, _ in splits]
     of_splits = [seeds[m] for m, *_ in splits]
     _check_classes(labels, of_splits, config, rows)
-    fit = _fit_classifiers(graphs, labels, of_splits, config, rows, device, progress)
-    probabilities = np.empty(cells.shape)
-    for predictor, (m, _, held_out) in zip(fit.predictors, splits, strict=True):
-        judged = graphs[torch.as_tensor(cells[m, held_out])]
-        probabilities[m, held_out] = probabilities_of(predictor.predict(judged))
-    return probabilities
-
-
-def _fit_classifiers(
-    graphs: Graphs,
-    labels: np.ndarray,
-    seeds: Sequence[int],
-    config: TwoStageConfig,
-    rows: Sequence[np.ndarray],
-    device: str | torch.device,
-    progress: bool,
-) -> Fit | GPClassifierFit:
-    if isinstance(config.classifier, GPConfig):
-        fit = fit_models(graphs, labels, seeds, config.classifier, training_cells=rows, progress=progress)
-        return GPClassifierFit(fit, config.above)
-    # An unknown label stays unknown, so that training on it is refused.
-    classes = np.where(np.isfinite(labels), passing(labels, config.above), np.nan)
-    return fit_predictors(
-        graphs, classes, seeds, config.classifier, training_cells=rows, device=device, progress=progress
+    fit = config.classifier.fit_classifiers(
+        cells, labels, of_splits, config.above, training_cells=rows, device=device, progress=progress
     )
+    probabilities = np.empty(labelled.shape)
+    for predictor, (m, _, held_out) in zip(fit.predictors, splits, strict=True):
+        probabilities[m, held_out] = probabilities_of(predictor.predict(cells[labelled[m, held_out]]))
+    return probabilities
 
 
 def _check_classes(
@@ -267,7 +245,7 @@ def _check_second(
     decision: float,
 ) -> None:
     """Refuse a second stage of too few cells."""
-    least, why = least_cells(config.regressor)
+    least, why = config.regressor.least_cells
     for seed, row, kept in zip(seeds, rows, second, strict=True):
         if len(kept) >= least:
             continue

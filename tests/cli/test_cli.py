@@ -134,12 +134,12 @@ def test_train_writes_everything_it_is_asked_for(folder, tmp_path):
 
     from nplib.benchmark import Benchmark
     from nplib.metrics import mse_percent2
-    from nplib.predictor import Graphs, load_predictor
+    from nplib.predictor import load_predictor
 
     benchmark = Benchmark.open(folder / "tiny.hdf5")
     with np.load(folder / "own.npz") as splits:
         rest = splits["rest"]
-    predicted = load_predictor(tmp_path / "weights-4.safetensors").predict(Graphs.from_benchmark(benchmark))
+    predicted = load_predictor(tmp_path / "weights-4.safetensors").predict(benchmark.cells)
     error = mse_percent2(benchmark.accuracy_labels()[rest], predicted[rest])
     assert error == pytest.approx(figures["mse_percent2"][1], rel=1e-5)
 
@@ -176,7 +176,7 @@ def test_train_in_two_stages_tells_of_both(folder, tmp_path):
         assert words in said
 
     from nplib.benchmark import Benchmark
-    from nplib.predictor import Graphs, load_predictor
+    from nplib.predictor import load_predictor
     from nplib.two_stage.classification import classification_figures, passing
 
     benchmark = Benchmark.open(folder / "tiny.hdf5")
@@ -184,7 +184,7 @@ def test_train_in_two_stages_tells_of_both(folder, tmp_path):
         few, rest = stored["few"], stored["rest"]
     passes = passing(benchmark.accuracy_labels(), 0.6)
     assert figures["second_stage_cells"] == [passes[few].sum()] * 2
-    logits = load_predictor(tmp_path / "weights-1-classifier.safetensors").predict(Graphs.from_benchmark(benchmark))
+    logits = load_predictor(tmp_path / "weights-1-classifier.safetensors").predict(benchmark.cells)
     accepted = 1 / (1 + np.exp(-logits[rest])) >= figures["decision"]
     for name, value in classification_figures(passes[rest], accepted).items():
         assert figures[name][1] == pytest.approx(value)

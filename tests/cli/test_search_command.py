@@ -16,7 +16,6 @@ from nplib.cell import Cell
 from nplib.cli.search_options import SearchOptions
 from nplib.cli.search_report import BASELINE_SEEDS, run_search
 from nplib.errors import UserError
-from nplib.predictor import Graphs
 from nplib.search import draw_cells, evolution, predictor_search, random_search
 from nplib.search.cell_table import ACCURACY, COLUMNS, HASH, read_labels, write_cells
 from nplib.search.proposers import make_proposer
@@ -78,7 +77,7 @@ def test_it_is_the_search_of_the_library(here, predictor, rounds, seeds, first):
     benchmark = Benchmark.open("made.hdf5")
     trainings = Trainings.of(benchmark)
     random = 12 if first is None else first
-    propose = make_proposer(predictor, Graphs.from_benchmark(benchmark), random)
+    propose = make_proposer(predictor, benchmark.cells, random)
     history = predictor_search(trainings, propose, random, 24 - random, seeds, rounds=rounds)
     assert (report["first"], report["best"], report["rounds"]) == (random, 24 - random, rounds)
     assert [search["seed"] for search in report["searches"]] == list(seeds)
@@ -193,7 +192,7 @@ def test_own_results_are_learned_from_and_no_others(here, space, monkeypatch, ca
     monkeypatch.setattr("nplib.sources.load", load)
     report = report_of(own(seeds=(5,), output=Path("next.csv"), picture=Path("next.png")))
     cells, accuracies = read_labels("own.csv", space)
-    propose = make_proposer("gcn", Graphs.from_benchmark(space), 30)
+    propose = make_proposer("gcn", space.cells, 30)
     (expected,) = propose([cells], [accuracies], [cells], 12, [5])
     names = [space.hashes[cell].decode() for cell in expected]
     assert [cell["module_hash"] for cell in report["proposed"]] == names
@@ -327,8 +326,8 @@ def test_what_cannot_be_is_refused_before_it_trains(here, monkeypatch, chosen, m
     def train(*_, **__):
         raise AssertionError("trained")
 
-    for name in ("fit_predictors", "fit_two_stage", "fit_gps"):
-        monkeypatch.setattr(f"nplib.search.proposers.{name}", train)
+    for name in ("training.fit_predictors", "two_stage.stages.fit_two_stage", "gp.predictor.fit_gps"):
+        monkeypatch.setattr(f"nplib.{name}", train)
     with pytest.raises(UserError, match=re.escape(message)):
         run_search(chosen)
 

@@ -14,9 +14,9 @@ from nplib.benchmark import Benchmark, empty_metrics
 from nplib.cli.validation_report import ValidateOptions, run_validate
 from nplib.errors import UserError
 from nplib.metrics import kendall_tau, mse_percent2
-from nplib.predictor import Graphs, PredictorConfig
+from nplib.predictor import PredictorConfig
 from nplib.studies.cross_validation import cross_validate, k_folds, random_splits
-from nplib.studies.model_choice import config_grid, setting_name
+from nplib.studies.model_choice import config_grid
 from nplib.training import TrainingConfig, fit_predictors
 
 FAST = {"hidden": "8,12", "epochs": "3", "train_split": "few"}
@@ -54,7 +54,7 @@ def report_of(here: Path, chosen: ValidateOptions) -> dict:
 def test_figures_are_those_of_the_library(here):
     report = report_of(here, options(folds=4, repeats=2, splits=3, held_out=0.2, seed=5))
     benchmark = Benchmark.open("made.hdf5")
-    graphs, labels = Graphs.from_benchmark(benchmark), benchmark.accuracy_labels()
+    graphs, labels = benchmark.cells, benchmark.accuracy_labels()
     with np.load("own.npz") as stored:
         cells = stored["few"]
     schemes = {"4 folds, dealt 2 times": k_folds(40, 4, 2, 5), "3 random splits": random_splits(40, 0.2, 3, 5)}
@@ -62,7 +62,7 @@ def test_figures_are_those_of_the_library(here):
     for name, splits in schemes.items():
         for config in config_grid(TrainingConfig(epochs=3), hidden=[8, 12]):
             expected = cross_validate(graphs, labels, cells, splits, config, 5).report()
-            assert report["cross_validation"][name][setting_name(config)] == expected
+            assert report["cross_validation"][name][config.in_words] == expected
     means = {s: r["mse_percent2"]["mean"] for s, r in report["cross_validation"]["4 folds, dealt 2 times"].items()}
     assert report["chosen"] == min(means, key=means.get)
     assert report["check"] is None and report["labelled_cells"] == 40
@@ -81,10 +81,10 @@ def test_other_labels_are_looked_at_only_to_check(here, capsys):
     assert first["check"] != second["check"]
     assert "check: trained on all labelled cells, on all other cells, 3 seeds" in capsys.readouterr().out
 
-    graphs, labels = Graphs.from_benchmark(benchmark), benchmark.accuracy_labels()
+    graphs, labels = benchmark.cells, benchmark.accuracy_labels()
     config = TrainingConfig(epochs=3, predictor=PredictorConfig(hidden=12))
     predicted = fit_predictors(graphs, labels, range(3), config, training_cells=cells).predict(graphs)[:, others]
-    figures = first["check"][setting_name(config)]
+    figures = first["check"][config.in_words]
     assert figures["mse_percent2"] == pytest.approx([mse_percent2(labels[others], row) for row in predicted])
     assert figures["kendall_tau"] == pytest.approx([kendall_tau(labels[others], row) for row in predicted])
 
@@ -95,7 +95,7 @@ def test_the_table_names_every_setting_and_the_one_chosen(here, capsys):
     assert "40 labelled cells (split few), 2 settings, cpu" in said
     assert "4 folds: each trained on 30 cells, 10 held out" in said
     rows = re.findall(r"^(width \d+, lr 0\.0001, 3 epochs, dropout 0\.1) +\d", said, re.MULTILINE)
-    assert rows == 2 * [setting_name(config) for config in config_grid(TrainingConfig(epochs=3), hidden=[8, 12])]
+    assert rows == 2 * [config.in_words for config in config_grid(TrainingConfig(epochs=3), hidden=[8, 12])]
     (chosen,) = re.findall("^chosen by mse over 4 folds: (.*)$", said, re.MULTILINE)
     assert re.search(rf"^{re.escape(chosen)} .*  chosen$", said, re.MULTILINE)
     assert "surrogate" not in said
@@ -129,7 +129,7 @@ def test_what_cannot_be_is_refused_before_it_trains(here, monkeypatch, changes, 
     def train(*_, **__):
         raise AssertionError("trained")
 
-    monkeypatch.setattr("nplib.studies.cross_validation.fit_models", train)
+    monkeypatch.setattr("nplib.training.fit_predictors", train)
     with pytest.raises(UserError, match=re.escape(message)):
         run_validate(options(**changes))
 

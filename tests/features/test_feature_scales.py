@@ -6,20 +6,23 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from scipy.stats import norm, rankdata
 
 from nplib.errors import UserError
-from nplib.features import NAMES, compute_features
+from nplib.features import NAMES, columns_of, compute_features, features_of
 from nplib.features import scales as feature_scales
-from nplib.features.scales import EXTREME, NORMAL, all_columns, columns_of
-from nplib.predictor import Graphs
+from nplib.features.scales import EXTREME, NORMAL, all_columns, load_scales, place_of
 
 
 @pytest.fixture(scope="module")
 def everything(space):
     """Features of all cells."""
-    return compute_features(space.num_vertices, space.adjacency, space.operations).astype(np.float32)
+    return compute_features(space.cells).astype(np.float32)
+
+
+def columns_from(features, names):
+    columns = [load_scales().column(name, features[:, place_of(name)].astype(np.float64)) for name in names]
+    return np.stack(columns, axis=1).astype(np.float32).astype(np.float64)
 
 
 def test_there_are_two_columns_a_feature():
@@ -29,7 +32,7 @@ def test_there_are_two_columns_a_feature():
 @pytest.mark.parametrize("names", [NAMES, [name + NORMAL for name in NAMES]], ids=["standardised", "normal scores"])
 def test_columns_have_mean_0_and_sd_1_over_all_cells(everything, names):
     for start in range(0, len(names), 40):
-        columns = columns_of(everything, names[start : start + 40]).astype(np.float64)
+        columns = columns_from(everything, names[start : start + 40])
         np.testing.assert_allclose(columns.mean(axis=0), 0, atol=2e-5)
         np.testing.assert_allclose(columns.std(axis=0), 1, atol=2e-5)
 
@@ -38,7 +41,7 @@ def test_columns_have_mean_0_and_sd_1_over_all_cells(everything, names):
 def test_normal_scores_are_those_of_ranks_among_all_cells(everything, name):
     """Of whole numbers, of numbers nearly all different, and of some with many zeros."""
     values = everything[:, NAMES.index(name)]
-    (scores,) = columns_of(everything, [name + NORMAL]).T
+    (scores,) = columns_from(everything, [name + NORMAL]).T
     expected = norm.ppf(np.clip((rankdata(values) - 0.5) / len(values), EXTREME, 1 - EXTREME))
     expected = (expected - expected.mean()) / expected.std()
     off = np.abs(scores - expected)
@@ -50,25 +53,27 @@ def test_normal_scores_are_those_of_ranks_among_all_cells(everything, name):
 def test_equal_values_have_equal_scores_and_others_extrapolate_to_the_ends(everything):
     values = np.zeros((4, len(NAMES)), dtype=np.float32)
     values[:, NAMES.index("paths")] = [-5, 1, 1, 1e6]
-    (scores,) = columns_of(values, ["paths" + NORMAL]).T
-    known = columns_of(everything, ["paths" + NORMAL])
+    (scores,) = columns_from(values, ["paths" + NORMAL]).T
+    known = columns_from(everything, ["paths" + NORMAL])
     assert scores[1] == scores[2] and scores[0] == known.min() and scores[3] == known.max()
 
 
-def test_graphs_keep_their_columns_and_hand_them_on(space):
-    rows = np.arange(1_000, 2_000, 10)
-    graphs = Graphs.from_arrays(space.num_vertices[rows], space.adjacency[rows], space.operations[rows])
+def test_cells_keep_their_features_and_columns_and_hand_them_on(space):
+    cells = space.cells[np.arange(1_000, 2_000, 10)]
     names = ("paths", "paths" + NORMAL, "log_flops")
-    columns = graphs.columns(names)
-    assert columns.dtype == np.float32 and graphs.columns(list(names)) is columns
-    part = graphs[torch.arange(5, 15)]
-    np.testing.assert_array_equal(part.__dict__["_columns"][names], columns[5:15])
-    np.testing.assert_array_equal(part.columns(names[:2]), columns[5:15, :2])
+    columns = columns_of(cells, names)
+    np.testing.assert_array_equal(columns, columns_from(compute_features(cells).astype(np.float32), names))
+    assert columns.dtype == np.float32 and columns_of(cells, list(names)) is columns
+    assert features_of(cells) is features_of(cells)
+    for index in (slice(5, 15), np.arange(5, 15), np.arange(100) % 7 == 3):
+        part = cells[index][:8]
+        np.testing.assert_array_equal(columns_of(part, names), columns[index][:8])
+        np.testing.assert_array_equal(columns_of(part, names[:2]), columns[index][:8, :2])
 
 
-def test_a_name_that_is_none_is_refused(everything):
+def test_a_name_that_is_none_is_refused(space):
     with pytest.raises(UserError, match=r"no column is called 'depth'; nplib\.features\.feature_table lists"):
-        columns_of(everything[:3], ["paths", "depth"])
+        columns_of(space.cells[:3], ["paths", "depth"])
 
 
 def test_scales_are_computed_once_kept_and_mended(tmp_path, space):

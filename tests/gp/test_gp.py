@@ -10,22 +10,22 @@ import torch
 from nplib import sources
 from nplib._files import TargetExists
 from nplib.errors import UserError
-from nplib.features import NAMES, compute_features
+from nplib.features import NAMES, columns_of, features_of
 from nplib.gp import GPConfig, GPFailed, Priors, fit_gps
 from nplib.gp.files import load_gp, save_gp
 from nplib.gp.targets import TARGETS, ScoreMap, target_values
 from nplib.metrics import kendall_tau, mse_percent2
-from nplib.predictor import BadWeights, Graphs
+from nplib.predictor import BadWeights
 
 BAG = GPConfig(members=4, column_share=0.5, feature_sets=(NAMES,), targets=TARGETS, priors=Priors(weight_sd=1.5))
 
 
 @pytest.fixture(scope="module")
 def cells(space):
-    """Graphs of 120 cells and made-up accuracies that depend on them."""
+    """120 cells and made-up accuracies that depend on them."""
     rows = np.arange(5_000, 420_000, 3_450)[:120]
-    graphs = Graphs.from_arrays(space.num_vertices[rows], space.adjacency[rows], space.operations[rows])
-    depth = graphs.features[:, NAMES.index("mean_conv3x3_uniform")]
+    graphs = space.cells[rows]
+    depth = features_of(graphs)[:, NAMES.index("mean_conv3x3_uniform")]
     noise = np.random.default_rng(0).normal(0, 0.003, len(rows))
     return graphs, 0.88 + 0.02 * depth.astype(np.float64) + noise
 
@@ -38,22 +38,6 @@ def fitted(cells):
 @pytest.fixture(scope="module")
 def bag(cells):
     return fit_gps(*cells, [3], BAG, training_cells=np.arange(40)).predictors[0]
-
-
-# Features of graphs
-
-
-def test_graphs_have_the_features_of_their_cells(space):
-    rows = np.arange(0, 420_000, 7_001)
-    arrays = space.num_vertices[rows], space.adjacency[rows], space.operations[rows]
-    np.testing.assert_array_equal(Graphs.from_arrays(*arrays).features, compute_features(*arrays).astype(np.float32))
-
-
-@pytest.mark.parametrize("index", [slice(3, 90, 2), torch.tensor([5, 2, 2, 119])], ids=["slice", "tensor"])
-def test_part_of_the_graphs_keeps_the_features_that_are_known(cells, index):
-    graphs, _ = cells
-    known = graphs[index].to("cpu").__dict__["features"]
-    np.testing.assert_array_equal(known, Graphs(graphs.propagation, graphs.nodes, graphs.num_vertices)[index].features)
 
 
 # Scales
@@ -187,8 +171,7 @@ def test_quantiles_intervals_and_chances_agree(cells, request, name):
     graphs, accuracies = cells
     predictor = request.getfixturevalue(name)
     low, high = predictor.accuracy_interval(graphs, 0.8)
-    np.testing.assert_array_equal(low, predictor.quantile(graphs, 0.1))
-    middle = predictor.quantile(graphs, 0.5)
+    middle = predictor.map.accuracies(predictor.posterior(graphs)[0])
     assert (low < middle).all() and (middle < high).all() and (low >= 0).all() and (high <= 1).all()
     for index in (41, 77):
         one = graphs[index : index + 1]
@@ -211,7 +194,7 @@ def test_joint_draws_have_the_moments_of_the_posterior(cells, request, name):
     assert draws.shape == (20_000, 25)
     assert (np.abs(draws.mean(axis=0) - mean) < 5 * sd / np.sqrt(20_000) + 1e-3).all()
     np.testing.assert_allclose(draws.std(axis=0), sd, rtol=0.05)
-    X = graphs.columns(predictor.config.features).astype(np.float64)
+    X = columns_of(graphs, predictor.config.features).astype(np.float64)
     joint = [member.joint(X[:, chosen]) for member, chosen in zip(predictor.members, predictor.columns, strict=True)]
     means, covariances = (np.stack([np.asarray(part) for part in parts]) for parts in zip(*joint, strict=True))
     expected = covariances.mean(axis=0) + np.cov(means.T, bias=True)
@@ -219,7 +202,7 @@ def test_joint_draws_have_the_moments_of_the_posterior(cells, request, name):
 
 
 def test_equal_cells_can_be_drawn_together(cells, fitted):
-    graphs = cells[0][torch.tensor([70, 70, 71])]
+    graphs = cells[0][[70, 70, 71]]
     draws = fitted.sample(graphs, 100, np.random.default_rng(0))
     assert np.abs(draws[:, 0] - draws[:, 1]).max() < 0.05 < np.abs(draws[:, 0] - draws[:, 2]).max()
 
@@ -295,8 +278,6 @@ def test_impossible_configurations_are_refused(change, message):
 def test_impossible_coverage_is_refused(cells, fitted, coverage):
     with pytest.raises(UserError, match="between 0 and 1"):
         fitted.accuracy_interval(cells[0], coverage)
-    with pytest.raises(UserError, match="between 0 and 1"):
-        fitted.quantile(cells[0], coverage)
 
 
 # Files
@@ -341,7 +322,7 @@ def test_files_that_are_no_predictor_are_refused(bag, tmp_path):
 
 def test_172_real_labels_rank_all_others(sample_path):
     benchmark = sources.load(str(sample_path))
-    graphs, labels = Graphs.from_benchmark(benchmark), benchmark.accuracy_labels()
+    graphs, labels = benchmark.cells, benchmark.accuracy_labels()
     orders = [np.random.RandomState(seed).permutation(len(labels)) for seed in (500, 501, 502)]
     fit = fit_gps(graphs, labels, [0, 1, 2], training_cells=[order[:172] for order in orders])
     taus, errors, covered = [], [], []

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from nplib.benchmark import Benchmark
-from nplib.predictor import Graphs, PredictorConfig
+from nplib.cell import Cells
+from nplib.predictor import PredictorConfig
 from nplib.search import evolution, local_search, oracle, random_search
 from nplib.search.trainings import Histories, Trainings
 from nplib.training import TrainingConfig
@@ -32,8 +33,8 @@ def trainings_fixture(benchmark) -> Trainings:
 
 
 @pytest.fixture(scope="module", name="graphs")
-def graphs_fixture(benchmark) -> Graphs:
-    return Graphs.from_benchmark(benchmark)
+def graphs_fixture(benchmark) -> Cells:
+    return benchmark.cells
 
 
 def made_up(seen, test=None, seconds=None, first=0) -> Histories:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nplib.cell import Cell, pad_cells
+from nplib.cell import Cell, Cells
 from nplib.features import NAMES, compute_features
 
 SHORT = {"input": "input", "3x3": "conv3x3-bn-relu", "1x1": "conv1x1-bn-relu", "pool": "maxpool3x3", "output": "output"}
@@ -19,4 +19,4 @@ def cell_of(operations, *edges):
 
 def features_of(*cells):
     """Features of cells, a dictionary for each."""
-    return [dict(zip(NAMES, row.tolist(), strict=True)) for row in compute_features(*pad_cells(cells))]
+    return [dict(zip(NAMES, row.tolist(), strict=True)) for row in compute_features(Cells.of(cells))]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from nplib.benchmark import Benchmark, empty_metrics
-from nplib.cell import Cell
-from nplib.predictor import Graphs, Predictor, PredictorConfig
+from nplib.cell import Cell, Cells
+from nplib.predictor import Predictor, PredictorConfig
 from nplib.publish.playground import NAME, write_playground
 
 PROJECT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def page(tmp_path_factory, predictor, measured):
     folder = tmp_path_factory.mktemp("page")
     for name in ("draw_a_cell.js", "book.css"):
         shutil.copy(PROJECT / "book" / "_static" / name, folder)
-    predicted = predictor.predict(Graphs.from_benchmark(measured))
+    predicted = predictor.predict(measured.cells)
     write_playground(folder / NAME, predictor, predicted, measured, {"a diamond": DIAMOND})
     (folder / "page.html").write_text(PAGE)
     with sync_playwright() as playwright:
@@ -95,8 +95,7 @@ def test_any_cell_has_the_hash_parameters_and_prediction_of_python(page, space, 
         said = answer(page)
         assert said["Hash"][1] == cell.module_hash
         assert int(said["Parameters"][1]) == cell.trainable_parameters
-        graphs = Graphs.from_benchmark(Benchmark.from_cells([cell], empty_metrics(1), source="made", labels="made"))
-        assert float(said["Predicted accuracy"][1]) == pytest.approx(predictor.predict(graphs)[0], abs=1e-5)
+        assert float(said["Predicted accuracy"][1]) == pytest.approx(predictor.predict(Cells.of([cell]))[0], abs=1e-5)
 
 
 def test_the_measured_run_is_shown_where_there_is_one(page, space, measured):

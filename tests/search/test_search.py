@@ -18,7 +18,7 @@ from nplib.search import draw_cells, evolution, local_search, oracle, predictor_
 from nplib.search.proposers import best_accepted, best_by_gp, best_predicted, best_untrained, make_proposer
 from nplib.search.trainings import BadSearch, Histories, Trainings
 from nplib.training import fit_predictors
-from nplib.two_stage import TwoStageConfig, classifier_config, fit_two_stage
+from nplib.two_stage import TwoStageConfig, fit_two_stage
 
 # The rules
 
@@ -164,7 +164,7 @@ def test_failed_trainings_cost_a_query_and_teach_nothing(benchmark):
 
 @pytest.mark.parametrize("name", ["one stage", "two stages", "Gaussian process"])
 def test_proposers_propose_the_best_that_they_predict_and_nothing_trained(trainings, graphs, name):
-    two = TwoStageConfig(above=0.9, classifier=classifier_config(FAST), regressor=FAST)
+    two = TwoStageConfig(above=0.9, classifier=FAST.as_classifier(), regressor=FAST)
     proposer = {
         "one stage": lambda: best_predicted(graphs, FAST),
         "two stages": lambda: best_accepted(graphs, two),

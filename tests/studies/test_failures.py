@@ -79,7 +79,7 @@ def test_real_cells_that_always_fail_differ_by_their_signal(sample_path):
     sample = load(sample_path)
     failed = sample.values() < FAILED_BELOW  # the best of three
     assert failed[sample.indices(ASKED_ABOUT)].all()
-    features = compute_features(sample.num_vertices, sample.adjacency, sample.operations)
+    features = compute_features(sample.cells)
     apart = compare_features(features[failed], features[~failed], NAMES)
     first, *_ = apart.distinct(5)
     assert NAMES[first] == "log_largest_energy" and apart.differences[first] > 4 * apart.by_chance

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from nplib.errors import UserError
-from nplib.predictor import Graphs, PredictorConfig
+from nplib.predictor import PredictorConfig
 from nplib.studies.cross_validation import CrossValidation, cross_validate, k_folds
-from nplib.studies.model_choice import Choice, choose_config, choose_configs, config_grid, setting_name
+from nplib.studies.model_choice import Choice, choose_config, choose_configs, config_grid
 from nplib.training import TrainingConfig
 
 BASE = TrainingConfig(epochs=4, predictor=PredictorConfig(hidden=16, layers=2, head=8))
@@ -17,9 +17,9 @@ CELLS = np.random.default_rng(1).permutation(100)[:40]
 
 @pytest.fixture(scope="module")
 def data(space):
-    """Graphs of 100 cells and made-up accuracies, far from where an untrained predictor puts them."""
+    """100 cells and made-up accuracies, far from where an untrained predictor puts them."""
     rows = np.arange(5_000, 405_000, 4_000)
-    graphs = Graphs.from_arrays(space.num_vertices[rows], space.adjacency[rows], space.operations[rows])
+    graphs = space.cells[rows]
     return graphs, 0.82 + 0.01 * (space.operations[rows] == 0).sum(axis=1)
 
 
@@ -29,7 +29,7 @@ def test_a_grid_is_every_combination():
     assert found == list(itertools.product([8, 16], [1e-4, 1e-3], [5], [0, 0.1]))
     assert {(c.predictor.layers, c.predictor.head, c.batch_size) for c in grid} == {(2, 8, 10)}
     assert config_grid(BASE) == [BASE]
-    assert len(set(map(setting_name, grid))) == len(grid)
+    assert len({config.in_words for config in grid}) == len(grid)
     with pytest.raises(UserError, match=r"dropout is 1\.5"):
         config_grid(BASE, dropout=[1.5])
 

@@ -5,13 +5,12 @@ import statistics
 
 import numpy as np
 import pytest
-import torch
 
 from nplib.benchmark import FALLBACK_ACCURACY, Benchmark, MissingMetric
 from nplib.convert import convert_tfrecord
 from nplib.errors import UserError
 from nplib.metrics import kendall_tau
-from nplib.predictor import Graphs, PredictorConfig
+from nplib.predictor import PredictorConfig
 from nplib.sources import load
 from nplib.studies import published
 from nplib.studies.noise import (
@@ -34,7 +33,7 @@ from nplib.studies.noise import (
     run_noise,
     table_figures,
 )
-from nplib.training import TrainingConfig, fit_predictor
+from nplib.training import TrainingConfig
 
 SMALL = TrainingConfig(epochs=3, predictor=PredictorConfig(hidden=8, head=8))
 EDGES = [0.8, 0.9]
@@ -293,7 +292,7 @@ def test_the_band_of_noise_holds_what_real_pairs_of_labels_show(sample_path, sha
 
 
 def test_lessons_together_teach_what_each_teaches_alone(small_surrogate):
-    graphs, labels = Graphs.from_benchmark(small_surrogate), small_surrogate.accuracy_labels()
+    graphs, labels = small_surrogate.cells, small_surrogate.accuracy_labels()
     other = labels - 0.01
     cells = np.random.default_rng(0).permutation(len(labels))
     lessons = [
@@ -304,9 +303,9 @@ def test_lessons_together_teach_what_each_teaches_alone(small_surrogate):
     ]
     predictors = fit_lessons(graphs, lessons, SMALL)
     assert predictors[3] is predictors[0] and len(set(predictors)) == 3
-    few = graphs[torch.arange(50)]
+    few = graphs[:50]
     for lesson, predictor in zip(lessons, predictors, strict=True):
         learned = np.full(len(labels), np.nan)  # labels of no other cell are known
         learned[lesson.cells] = lesson.labels
-        alone = fit_predictor(graphs, learned, lesson.seed, SMALL, training_cells=lesson.cells)
+        (alone,) = SMALL.fit(graphs, learned, [lesson.seed], training_cells=lesson.cells).predictors
         np.testing.assert_allclose(predictor.predict(few), alone.predict(few), atol=1e-6)

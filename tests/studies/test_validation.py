@@ -5,13 +5,12 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nplib.errors import UserError
 from nplib.metrics import kendall_tau, mse_percent2
-from nplib.predictor import Graphs, PredictorConfig
+from nplib.predictor import PredictorConfig
 from nplib.studies.cross_validation import (
     BadSplit,
     CrossValidation,
@@ -21,16 +20,16 @@ from nplib.studies.cross_validation import (
     k_folds,
     random_splits,
 )
-from nplib.training import TrainingConfig, fit_predictor
+from nplib.training import TrainingConfig
 
 CONFIG = TrainingConfig(epochs=4, learning_rate=1e-3, predictor=PredictorConfig(hidden=16, layers=2, head=8))
 
 
 @pytest.fixture(scope="module")
 def data(space):
-    """Graphs of 120 cells and made-up accuracies that depend on them."""
+    """120 cells and made-up accuracies that depend on them."""
     rows = np.arange(5_000, 420_000, 3_400)[:120]
-    graphs = Graphs.from_arrays(space.num_vertices[rows], space.adjacency[rows], space.operations[rows])
+    graphs = space.cells[rows]
     noise = np.random.default_rng(0).normal(0, 0.003, len(rows))
     return graphs, 0.88 + 0.01 * (space.operations[rows] == 0).sum(axis=1) + noise
 
@@ -93,8 +92,8 @@ def test_equals_training_each_fold_by_hand(data):
     splits = k_folds(43, 3, 2)
     validation = cross_validate(graphs, labels, CELLS, splits, CONFIG, seed=7)
     for number, (training, held_out) in enumerate(splits):
-        alone = fit_predictor(graphs, labels, 7 + number, CONFIG, training_cells=CELLS[training])
-        expected = alone.predict(graphs[torch.as_tensor(CELLS[held_out])])
+        (alone,) = CONFIG.fit(graphs, labels, [7 + number], training_cells=CELLS[training]).predictors
+        expected = alone.predict(graphs[CELLS[held_out]])
         np.testing.assert_allclose(validation.predicted[number], expected, atol=1e-6)
         np.testing.assert_array_equal(validation.true[number], labels[CELLS[held_out]])
 

@@ -7,23 +7,23 @@ import pytest
 
 from nplib.errors import UserError
 from nplib.metrics import kendall_tau, mse_percent2
-from nplib.predictor import Graphs, PredictorConfig
+from nplib.predictor import PredictorConfig
 from nplib.studies.cross_validation import BadSplit, k_folds
 from nplib.training import TrainingConfig, TrainingFailed, fit_predictors
-from nplib.two_stage import TwoStageConfig, TwoStageFailed, classifier_config, fit_two_stage, held_out_probabilities
+from nplib.two_stage import TwoStageConfig, TwoStageFailed, fit_two_stage, held_out_probabilities
 from nplib.two_stage.classification import NothingToJudge, classification_figures, passing
 from nplib.two_stage.prediction import TwoStagePrediction
 
 REGRESSOR = TrainingConfig(epochs=12, learning_rate=1e-3, batch_size=5, predictor=PredictorConfig(hidden=16, head=8))
-CONFIG = TwoStageConfig(classifier=classifier_config(REGRESSOR, 1e-2), regressor=REGRESSOR)
+CONFIG = TwoStageConfig(classifier=REGRESSOR.as_classifier(1e-2), regressor=REGRESSOR)
 SEEDS = [3, 1]
 
 
 @pytest.fixture(scope="module")
 def cells(space):
-    """Graphs of 120 cells, made-up accuracies that depend on them, and two rows of training cells."""
+    """120 cells, made-up accuracies that depend on them, and two rows of training cells."""
     rows = np.arange(5_000, 420_000, 3_400)[:120]
-    graphs = Graphs.from_arrays(space.num_vertices[rows], space.adjacency[rows], space.operations[rows])
+    graphs = space.cells[rows]
     convolutions = (space.operations[rows] == 0).sum(axis=1)
     accuracies = 0.88 + 0.018 * convolutions + np.random.default_rng(0).normal(0, 0.001, 120)
     return graphs, accuracies, np.stack([np.arange(60), np.arange(40, 100)])

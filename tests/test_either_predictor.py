@@ -1,4 +1,4 @@
-"""Every experiment and every command runs with either predictor, through one door."""
+"""Every experiment and every command runs with either predictor: a configuration fits itself."""
 
 import json
 from dataclasses import replace
@@ -6,22 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from nplib.benchmark import Benchmark, empty_metrics
+from nplib.cell import Cells
 from nplib.cli.train import TrainOptions, run_train
 from nplib.cli.two_stage import TwoStageOptions, run_two_stage
 from nplib.cli.validation_report import ValidateOptions, run_validate
 from nplib.errors import UserError
-from nplib.fitting import fit_models, least_cells
 from nplib.gp import GPConfig, GPFit, fit_gps
 from nplib.gp.files import load_gp
 from nplib.metrics import kendall_tau
-from nplib.predictor import Graphs, PredictorConfig
+from nplib.predictor import PredictorConfig
 from nplib.studies.cross_validation import BadSplit, cross_validate, k_folds
 from nplib.studies.experiment import run_experiment
 from nplib.training import Fit, TrainingConfig, fit_predictors
-from nplib.two_stage import TwoStageConfig, classifier_config, fit_two_stage, held_out_probabilities
+from nplib.two_stage import TwoStageConfig, fit_two_stage, held_out_probabilities
 from nplib.two_stage.classification import average_precision, passing
 
 GP = GPConfig()
@@ -40,8 +39,8 @@ def benchmark(space) -> Benchmark:
 
 
 @pytest.fixture(scope="module")
-def graphs(benchmark) -> Graphs:
-    return Graphs.from_benchmark(benchmark)
+def graphs(benchmark) -> Cells:
+    return benchmark.cells
 
 
 @pytest.fixture
@@ -55,17 +54,17 @@ def here(benchmark, tmp_path, monkeypatch) -> Path:
 def test_the_configuration_says_what_is_fitted(benchmark, graphs):
     labels = benchmark.accuracy_labels()
     for config, fit, kind in ((GP, fit_gps, GPFit), (NETWORK, fit_predictors, Fit)):
-        found = fit_models(graphs, labels, [0, 1], config, training_cells=LABELLED)
+        found = config.fit(graphs, labels, [0, 1], training_cells=LABELLED)
         assert isinstance(found, kind) and found.seeds == (0, 1)
         expected = fit(graphs, labels, [0, 1], config, training_cells=LABELLED)
         assert np.array_equal(found.predict(graphs), expected.predict(graphs))
         assert found.first(1).seeds == (0,)
-    assert (least_cells(GP)[0], least_cells(NETWORK)[0]) == (3, 10)
+    assert (GP.least_cells[0], NETWORK.least_cells[0]) == (3, 10)
 
 
 def test_a_gaussian_process_has_no_epochs(benchmark, graphs):
     with pytest.raises(UserError, match="no epochs to look at"):
-        fit_models(graphs, benchmark.accuracy_labels(), [0], GP, after_epochs=1)
+        GP.fit(graphs, benchmark.accuracy_labels(), [0], after_epochs=1)
 
 
 def test_an_experiment_runs_with_either(benchmark):
@@ -88,10 +87,10 @@ def test_cross_validation_runs_with_either_and_needs_what_each_needs(benchmark, 
 
 def test_two_stages_run_with_gaussian_processes(benchmark, graphs):
     labels = benchmark.accuracy_labels()
-    config = TwoStageConfig(above=0.9, classifier=classifier_config(GP), regressor=GP)
+    config = TwoStageConfig(above=0.9, classifier=GP.as_classifier(), regressor=GP)
     fit = fit_two_stage(graphs, labels, [0], config, training_cells=LABELLED)
     others = np.setdiff1d(np.arange(120), LABELLED)
-    prediction = fit.apply(graphs[torch.as_tensor(others)])
+    prediction = fit.apply(graphs[others])
     assert average_precision(passing(labels[others], 0.9), prediction.logits[0]) > 0.85
     assert kendall_tau(labels[others], prediction.scores[0]) > 0.5
     known = np.full(120, np.nan)

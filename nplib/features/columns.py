@@ -1,0 +1,59 @@
+"""Features and columns of cells, kept with the cells once they are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nplib.cell import Cells
+from nplib.features.catalogue import NAMES
+from nplib.features.compute import compute_features
+from nplib.features.scales import load_scales, place_of
+
+# Features of so many cells are computed at a time, since their float64 values take twice the memory of what is kept.
+CELLS_AT_A_TIME = 65_536
+
+
+def features_of(cells: Cells) -> np.ndarray:
+    """The features of :mod:`nplib.features.catalogue`, shape (N, F), float32; parts of the cells share them."""
+    return cells.derived("features", _compute)
+
+
+def _compute(cells: Cells) -> np.ndarray:
+    features = np.empty((len(cells), len(NAMES)), dtype=np.float32)
+    for start in range(0, len(cells), CELLS_AT_A_TIME):
+        part = slice(start, start + CELLS_AT_A_TIME)
+        features[part] = compute_features(cells[part])
+    return features
+
+
+def columns_of(cells: Cells, names: Sequence[str]) -> np.ndarray:
+    """Standardised features by name: see :mod:`nplib.features.scales`.
+
+    Parameters
+    ----------
+    cells : Cells
+    names : sequence of str, length C
+        Of features, or of features and ``:normal``.
+
+    Returns
+    -------
+    array, shape (N, C), float32
+
+    Raises
+    ------
+    UserError
+        If there is no such feature.
+    """
+    names = tuple(names)
+    places = [place_of(name) for name in names]
+
+    def make(cells: Cells) -> np.ndarray:
+        features, scales = features_of(cells), load_scales()
+        columns = np.empty((len(cells), len(names)), dtype=np.float32)
+        for number, (name, place) in enumerate(zip(names, places, strict=True)):
+            columns[:, number] = scales.column(name, features[:, place].astype(np.float64))
+        return columns
+
+    return cells.derived(names, make)
