@@ -181,16 +181,16 @@ def test_ranks_that_are_undefined_are_an_error_and_errors_are_not():
         ({"splits": [(np.arange(30), np.arange(29, 43))]}, r"split 0 \(30 to train on, 14 held out\) does not fit"),
         ({"splits": [(np.arange(30), np.array([], dtype=int))]}, "does not fit"),
         ({"splits": random_splits(43, 0.8, 2)}, "split 0 trains on 9 of 43 cells, but a batch holds 10"),
-        ({"cells": np.append(CELLS[:-1], CELLS[0])}, f"names cell {CELLS[0]} more than once"),
-        ({"cells": CELLS + 100}, "there are 120 cells"),
-        ({"cells": CELLS.astype(float)}, "type float64"),
+        ({"labelled": np.append(CELLS[:-1], CELLS[0])}, f"names cell {CELLS[0]} more than once"),
+        ({"labelled": CELLS + 100}, "there are 120 cells"),
+        ({"labelled": CELLS.astype(float)}, "type float64"),
         ({"labels": np.full(120, np.nan)}, "is nan"),
     ],
     ids=["none", "of others", "overlap", "nothing held out", "batch", "twice", "range", "type", "unknown"],
 )
 def test_what_does_not_fit_is_refused(data, change, message):
     graphs, labels = data
-    arguments = {"labels": labels, "cells": CELLS, "splits": k_folds(43, 4)} | change
+    arguments = {"labels": labels, "labelled": CELLS, "splits": k_folds(43, 4)} | change
     with pytest.raises(UserError, match=message):
         cross_validate(graphs, config=CONFIG, **arguments)
 
