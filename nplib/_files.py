@@ -151,7 +151,7 @@ def _partial_of(real: Path) -> Iterator[Path]:
         # Where no mode is to be kept, the system takes the umask off.
         handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode & 0o777)
         try:
-            if not _lock(handle) or not partial.exists():
+            if not lock(handle) or not partial.exists():
                 continue  # another process took it for a leftover before it was locked
             if mode is not None:
                 with suppress(OSError):
@@ -163,7 +163,7 @@ def _partial_of(real: Path) -> Iterator[Path]:
             os.close(handle)
 
 
-def _lock(handle: int) -> bool:
+def lock(handle: int) -> bool:
     """Lock a file for this process; whether nobody else holds it. A file system without locks counts as locked."""
     if fcntl is not None:
         try:

@@ -1,7 +1,7 @@
 """Download a file whole: checked against its SHA-256, resumed after a cut, under its name only once it is right.
 
-pooch checks the file and puts it in place. Its own downloader starts anew after every cut, which hurts at 2 GB;
-the one here keeps what has arrived in ``NAME.part`` beside the target, and goes on from there.
+What has arrived is kept in ``NAME.part`` beside the target, and one process at a time may write there. Nothing of it is
+given up before type and length of an answer say that it can be the file.
 """
 
 from __future__ import annotations
@@ -10,13 +10,19 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from tqdm import tqdm
 
-from nplib._files import sha256_of
+from nplib._files import lock, sha256_of
 from nplib.errors import UserError
+
+if TYPE_CHECKING:
+    import requests
 
 logger = logging.getLogger(__name__)
 
@@ -28,21 +34,9 @@ PASSING_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on a server, and what it must be.
+    """A file on a server, and what it must be: its size in bytes is checked where it is known, megabytes are shown."""
 
-    Attributes
-    ----------
-    name : str
-        What it is called here.
-    url : str
-    sha256 : str
-    megabytes : float
-        Size in MB, to tell a person; nothing is checked against it.
-    size : int, optional
-        Size in bytes, where it is known.
-    """
-
-    name: str
+    name: str  # what it is called here
     url: str
     sha256: str
     megabytes: float
@@ -90,177 +84,209 @@ def fetch(
     pause : float
         Seconds before the second try; doubled for each further one.
     timeout : float
-        Seconds without a byte after which a try counts as cut.
-
-    Returns
-    -------
-    Path
-        The file.
+        Seconds without a byte after which a try counts as cut; or after which another process that downloads the same
+        file is no longer waited for.
 
     Raises
     ------
     DownloadFailed
         If the server cannot be reached, does not have the file or keeps cutting off; if what it sends has another
-        SHA-256, which is then removed; if a file of the name is there already and has another one; if the folder
-        cannot be written to. What has arrived stays in ``NAME.part`` for the next time.
+        size or SHA-256; if a file of the name is there already and has another one; if the folder cannot be written to.
+        What has arrived stays in ``NAME.part`` for the next time, unless it is wrong.
     """
-    import pooch
-
     target = Path(folder) / remote.name
-    part = part_of(target)
-    if target.is_file() and sha256_of(target) == remote.sha256:
-        return target
-    if target.exists():
-        raise DownloadFailed(
-            f"{target} is there, and is not the file of {remote.url}, whose SHA-256 is {remote.sha256}; "
-            "move or delete it, or use it as it is by its path"
-        )
-    if is_offline():
-        raise DownloadFailed(f"NPLIB_OFFLINE forbids to download {remote.name}; unset it, or get the file another way")
-    # pooch reports to a handler of its own; everything worth saying is said here.
-    pooch.get_logger().setLevel(logging.WARNING)
-    while True:
-        resumed = part.exists()
-        downloader = ResumingDownloader(part, progress, tries, pause, timeout)
-        try:
-            pooch.retrieve(remote.url, f"sha256:{remote.sha256}", remote.name, target.parent, downloader=downloader)
-            return target
-        except UserError:
-            raise
-        except ValueError as error:
-            # The part that was there may have been of another file; what has come in one piece was not.
-            if not resumed:
+    try:
+        while True:
+            if target.is_file() and sha256_of(target) == remote.sha256:
+                return target
+            if target.exists():
                 raise DownloadFailed(
-                    f"{remote.url} is not the file it should be, so {remote.name} is not kept. {error}"
-                ) from error
-            logger.warning("%s was not continued rightly; it is downloaded anew", remote.name)
-        except OSError as error:
-            raise DownloadFailed(f"{target} cannot be written: {error}") from error
+                    f"{target} is there, and is not the file of {remote.url}, whose SHA-256 is {remote.sha256}; "
+                    "move or delete it, or use it as it is by its path"
+                )
+            if is_offline():
+                raise DownloadFailed(f"NPLIB_OFFLINE forbids to download {remote.name}; unset it, or get it elsewhere")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(part_of(target), timeout) as part:
+                if part is not None:
+                    with tqdm(desc=remote.name, unit="B", unit_scale=True, disable=not progress) as bar:
+                        _Download(remote, part_of(target), part, bar, timeout).run(tries, pause)
+                    os.fsync(part.fileno())
+                    os.replace(part_of(target), target)
+                    return target
+    except OSError as error:
+        raise DownloadFailed(f"{target} cannot be written: {error}") from error
 
 
-class ResumingDownloader:
-    """Brings a file over HTTP into ``part``, over as many tries as it takes, and then to where pooch wants it.
+@contextmanager
+def _locked(path: Path, patience: float) -> Iterator[BinaryIO | None]:
+    """A part, open and ours alone; None once another process that had it is done. Removed if it stays empty."""
+    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as part:
+        size, since = -1, 0.0
+        while not lock(part.fileno()):
+            if size != _size(part):
+                if size < 0:
+                    logger.warning("another process downloads %s; this one waits for it", path)
+                size, since = _size(part), time.monotonic()
+            elif time.monotonic() - since > patience:
+                raise DownloadFailed(f"another process downloads {path} and gets no further; end it, or try later")
+            time.sleep(0.05)
+        if not _is_at(part, path):
+            yield None
+            return
+        try:
+            yield part
+        finally:
+            if not _size(part):
+                with suppress(OSError):
+                    path.unlink()
 
-    Takes what :func:`fetch` takes; called by pooch.
-    """
 
-    def __init__(self, part: Path, progress: bool, tries: int, pause: float, timeout: float) -> None:
-        self.part = part
-        self.progress = progress
-        self.tries = tries
-        self.pause = pause
-        self.timeout = timeout
-        self._etag = ""
-        self._begun = False  # whether anything has arrived
+def _size(part: BinaryIO) -> int:
+    return os.fstat(part.fileno()).st_size
 
-    def __call__(self, url: str, output_file: str | os.PathLike, pooch: object = None) -> None:
+
+def _is_at(part: BinaryIO, path: Path) -> bool:
+    return path.exists() and os.path.samestat(os.fstat(part.fileno()), path.stat())
+
+
+class _Download:
+    """Brings a file over HTTP into its part, over as many tries as it takes."""
+
+    def __init__(self, remote: RemoteFile, path: Path, part: BinaryIO, bar: tqdm, timeout: float) -> None:
+        self.remote, self.path, self.part, self.bar, self.timeout = remote, path, part, bar, timeout
+        self.etag = ""
+        self.knows_ranges = True
+        self.begun = False  # whether anything has arrived
+
+    def run(self, tries: int, pause: float) -> None:
+        """Return once the part is the file; one that was there before and leads to another is begun anew."""
+        resumed = _size(self.part) > 0
+        self._complete(tries, pause)
+        found = sha256_of(self.path)
+        if found == self.remote.sha256:
+            return
+        self.part.truncate(0)
+        if not resumed:
+            raise DownloadFailed(
+                f"{self.remote.url} is not the file it should be, so {self.remote.name} is not kept: its SHA-256 is "
+                f"{found}, not {self.remote.sha256}"
+            )
+        logger.warning("%s was not continued rightly; it is downloaded anew", self.remote.name)
+        self.run(tries, pause)
+
+    def _complete(self, tries: int, pause: float) -> None:
         import requests
 
-        furthest = self._size()
-        in_vain = 0
-        with (
-            requests.Session() as session,
-            tqdm(desc=self.part.stem, unit="B", unit_scale=True, initial=furthest, disable=not self.progress) as bar,
-        ):
-            while True:
+        url = self.remote.url
+        furthest, in_vain = _size(self.part), 0
+        with requests.Session() as session:
+            while _size(self.part) != self.remote.size:
                 try:
-                    self._try(session, url, bar)
-                    break
+                    return self._try(session)
                 except _Cut as cut:
                     # What counts is how far it got: a server that starts anew and cuts at the same byte leads nowhere.
-                    in_vain = 0 if self._size() > furthest else in_vain + 1
-                    furthest = max(furthest, self._size())
-                    if in_vain >= self.tries:
+                    size = _size(self.part)
+                    in_vain = 0 if size > furthest else in_vain + 1
+                    furthest = max(furthest, size)
+                    if in_vain >= tries:
                         raise DownloadFailed(
-                            f"{url}: {cut}, and {self.tries} tries brought nothing new; "
-                            f"{self._size():,} bytes are kept in {self.part}, and the next download goes on from there"
+                            f"{url}: {cut}, and {tries} tries brought nothing new; {size:,} bytes are kept in "
+                            f"{self.path}, and the next download goes on from there"
                         ) from cut
-                    wait = min(self.pause * 2 ** max(0, in_vain - 1), LONGEST_PAUSE)
-                    logger.warning("%s: %s after %d bytes; next try in %.3g s", url, cut, self._size(), wait)
+                    wait = min(pause * 2 ** max(0, in_vain - 1), LONGEST_PAUSE)
+                    logger.warning("%s: %s after %d bytes; next try in %.3g s", url, cut, size, wait)
                     time.sleep(wait)
-        os.replace(self.part, output_file)
 
-    def _size(self) -> int:
-        try:
-            return self.part.stat().st_size
-        except FileNotFoundError:
-            return 0
-
-    def _try(self, session, url: str, bar: tqdm) -> None:
+    def _try(self, session: requests.Session) -> None:
         """One request, and all that it brings; the part is whole if nothing is raised."""
         import requests
         import urllib3
 
-        have = self._size()
+        have = _size(self.part) if self.knows_ranges else 0
         # Compressed on the way, a file could not be continued at a byte of its own.
         headers = {"Accept-Encoding": "identity"}
         if have:
             headers["Range"] = f"bytes={have}-"
-            if self._etag:
-                headers["If-Range"] = self._etag
+            if self.etag:
+                headers["If-Range"] = self.etag
         try:
-            with session.get(url, headers=headers, stream=True, timeout=self.timeout) as response:
-                self._receive(response, url, have, bar)
+            with session.get(self.remote.url, headers=headers, stream=True, timeout=self.timeout) as response:
+                self._receive(response, have)
         except urllib3.exceptions.HTTPError as error:
             raise _Cut(f"the connection was cut ({_reason(error)})") from error
         except requests.RequestException as error:
-            if _is_hopeless(error, self._begun):
-                raise DownloadFailed(f"{url} cannot be reached ({_reason(error)})") from error
+            if _is_hopeless(error, self.begun):
+                raise DownloadFailed(f"{self.remote.url} cannot be reached ({_reason(error)})") from error
             raise _Cut(f"the connection was cut ({_reason(error)})") from error
 
-    def _receive(self, response, url: str, have: int, bar: tqdm) -> None:
+    def _receive(self, response: requests.Response, have: int) -> None:
         status = response.status_code
-        start, total = _content_range(response.headers.get("Content-Range", ""))
-        if status == 416 and have:
-            if total == have:
-                return
-            self.part.unlink()
-            raise _Cut(f"the server has nothing from byte {have:,} on, so it is downloaded anew")
-        if status == 206 and start != have:
-            self.part.unlink(missing_ok=True)
-            raise _Cut(f"the server continued at byte {start} instead of {have:,}, so it is downloaded anew")
         if status in PASSING_STATUS:
             raise _Cut(f"the server answered {status} {response.reason}")
-        if status not in (200, 206):
-            raise DownloadFailed(f"{url}: the server answered {status} {response.reason}")
-        if status == 200:
-            # The whole file, whether or not a range was asked for: the server knows none, or the file has changed.
-            have = 0
-            total = _length(response)
-        etag = response.headers.get("ETag", "")
-        self._etag = "" if etag.startswith("W/") else etag
-        free = shutil.disk_usage(self.part.parent).free
-        if total is not None and total - have > free:
+        if status not in (200, 206, 416):
+            raise DownloadFailed(f"{self.remote.url}: the server answered {status} {response.reason}")
+        start, whole = _place(response)
+        self._check_kind(response, whole)
+        if status == 416:
+            if whole is not None and whole < have:
+                self.part.truncate(0)
+                raise _Cut(f"the server has nothing from byte {have:,} on, so it is downloaded anew")
+            return
+        if status == 206 and start != have:
+            self.knows_ranges = False
+            raise _Cut(f"the server continued at byte {start} instead of {have:,}, so it is asked for the whole")
+        # Not in chunks of one size: of a chunk that is cut, what had come of it would be lost.
+        chunk = response.raw.read1(CHUNK_BYTES, decode_content=True)
+        if status == 200 and (whole is None or whole < _size(self.part)) and not self._begins_with(chunk):
             raise DownloadFailed(
-                f"{self.part.parent} has {free / 1e6:,.1f} MB free, and {url} needs {(total - have) / 1e6:,.1f} MB "
-                "more; make room, or name another folder"
+                f"{self.remote.url}: the server sends something else than the {_size(self.part):,} bytes that are kept "
+                f"in {self.path}; try again from another network, or delete that file"
             )
-        bar.total = total
-        bar.n = have
-        bar.refresh()
-        with open(self.part, "ab" if status == 206 else "wb") as file:
-            # Not in chunks of one size: of a chunk that is cut, what had come of it would be lost.
-            while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
-                file.write(chunk)
-                self._begun = True
-                bar.update(len(chunk))
-        if total is not None and self._size() < total:
-            raise _Cut(f"the connection was cut before byte {total:,}")
+        etag = response.headers.get("ETag", "")
+        self.etag = "" if etag.startswith("W/") else etag
+        # The whole file may come though a part was asked for: written over the part, it is the same bytes.
+        self.part.seek(start)
+        self.bar.total, self.bar.n = whole, start
+        while chunk:
+            self.part.write(chunk)
+            self.begun = True
+            self.bar.update(len(chunk))
+            chunk = response.raw.read1(CHUNK_BYTES, decode_content=True)
+        if whole is not None and self.part.tell() < whole:
+            raise _Cut(f"the connection was cut before byte {whole:,}")
+        self.part.truncate()
+
+    def _check_kind(self, response: requests.Response, whole: int | None) -> None:
+        """By what is told of the body, before any of it is taken: whether it can be the file, and has room."""
+        url = self.remote.url
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            raise DownloadFailed(f"{url}: the server sends a page, to sign in perhaps, in place of {self.remote.name}")
+        if whole is None:
+            return
+        if self.remote.size not in (None, whole):
+            raise DownloadFailed(f"{url} is {whole:,} bytes long, and {self.remote.name} is {self.remote.size:,}")
+        needed, free = whole - _size(self.part), shutil.disk_usage(self.path.parent).free
+        if needed > free:
+            raise DownloadFailed(
+                f"{self.path.parent} has {free / 1e6:,.1f} MB free, and {url} needs {needed / 1e6:,.1f} MB more; make "
+                "room, or name another folder"
+            )
+
+    def _begins_with(self, chunk: bytes) -> bool:
+        self.part.seek(0)
+        return chunk.startswith(self.part.read(len(chunk)))
 
 
-def _content_range(header: str) -> tuple[int | None, int | None]:
-    """First byte and size of the whole, from ``bytes 10-19/200`` or ``bytes */200``; None where it does not say."""
-    _, _, rest = header.partition("bytes ")
-    span, _, total = rest.partition("/")
-    start = span.partition("-")[0]
-    return int(start) if start.isdigit() else None, int(total) if total.isdigit() else None
-
-
-def _length(response) -> int | None:
-    """Size of the body; None where it is not told, or is that of a compressed body."""
+def _place(response: requests.Response) -> tuple[int, int | None]:
+    """At which byte the body starts, and how long the whole file is; None where that is not told."""
+    span, _, whole = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+    if response.status_code != 200:
+        start = span.partition("-")[0]
+        return int(start) if start.isdigit() else -1, int(whole) if whole.isdigit() else None
     length = response.headers.get("Content-Length", "")
     encoded = response.headers.get("Content-Encoding", "identity") != "identity"
-    return int(length) if length.isdigit() and not encoded else None
+    return 0, int(length) if length.isdigit() and not encoded else None
 
 
 def _is_hopeless(error: Exception, begun: bool) -> bool:

@@ -32,6 +32,8 @@ class FileServer:
         As ``cuts``, once they are used up.
     stalls : int
         How many of those cuts are silence instead: the connection stays open until :attr:`stalled` is set.
+    kind : str
+        Content-Type, sent if not empty.
     announced : int or None
         Content-Length to tell instead of the true one.
     chunked : bool
@@ -54,6 +56,7 @@ class FileServer:
         self.always_cut: int | None = None
         self.stalls = 0
         self.stalled = threading.Event()
+        self.kind = ""
         self.announced: int | None = None
         self.chunked = False
         self.replacements: list[tuple[str, bytes]] = []
@@ -116,6 +119,8 @@ class FileServer:
             request.send_header("Transfer-Encoding", "chunked")
         else:
             request.send_header("Content-Length", str(len(body) if self.announced is None else self.announced))
+        if self.kind:
+            request.send_header("Content-Type", self.kind)
         if self.etag:
             request.send_header("ETag", self.etag)
         request.end_headers()

@@ -21,6 +21,11 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 NAME = "results.bin"
 
 
+@pytest.fixture(autouse=True)
+def online(monkeypatch):
+    monkeypatch.delenv("NPLIB_OFFLINE")
+
+
 @pytest.fixture
 def server():
     with FileServer(CONTENT) as server:
@@ -31,9 +36,9 @@ def server():
 def get(server, tmp_path):
     """Fetch the file of the server into the temporary folder, without waiting long between tries."""
 
-    def run(sha256: str = SHA256, **options) -> Path:
+    def run(sha256: str = SHA256, size: int | None = None, **options) -> Path:
         options = {"tries": 3, "pause": 0.001, "timeout": 10} | options
-        return fetch(RemoteFile(NAME, server.url, sha256, 1), tmp_path, **options)
+        return fetch(RemoteFile(NAME, server.url, sha256, 1, size), tmp_path, **options)
 
     return run
 
@@ -134,6 +139,12 @@ def test_a_part_that_is_whole_is_not_fetched_again(server, get, tmp_path):
     assert server.sent == 0
 
 
+def test_a_part_of_the_whole_size_needs_no_server(server, get, tmp_path):
+    (tmp_path / f"{NAME}.part").write_bytes(CONTENT)
+    assert get(size=len(CONTENT)).read_bytes() == CONTENT
+    assert server.asked == []
+
+
 def test_a_part_longer_than_the_file_is_dropped(server, get, tmp_path):
     (tmp_path / f"{NAME}.part").write_bytes(CONTENT + b"more")
     assert get().read_bytes() == CONTENT
@@ -159,6 +170,45 @@ def test_a_file_that_changes_between_tries_is_fetched_anew(server, get):
     server.replacements = [('"new"', CONTENT)]
     assert get().read_bytes() == CONTENT
     assert [headers.get("If-Range") for headers in server.asked] == [None, '"old"']
+
+
+def test_what_a_server_without_ranges_sends_again_costs_nothing_that_was_there(server, get, tmp_path):
+    (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:600_000])
+    server.ranges, server.cuts = False, [100_000]
+    with pytest.raises(DownloadFailed):
+        get(tries=1)
+    assert (tmp_path / f"{NAME}.part").read_bytes() == CONTENT[:600_000]
+
+
+SIGN_IN = b"<html>Please sign in to the network</html>"
+
+
+@pytest.mark.parametrize("size", [None, len(CONTENT)])
+@pytest.mark.parametrize(
+    ("kind", "chunked", "page"),
+    [
+        ("text/html", False, SIGN_IN),
+        ("text/html; charset=utf-8", True, SIGN_IN * 99_999),
+        ("", True, SIGN_IN),
+        ("", False, SIGN_IN),
+    ],
+)
+def test_a_page_in_place_of_the_file_costs_nothing_that_was_there(server, get, tmp_path, kind, chunked, page, size):
+    (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:900_000])
+    server.content, server.ranges, server.kind, server.chunked = page, False, kind, chunked
+    with pytest.raises(DownloadFailed, match=server.url):
+        get(size=size)
+    assert (tmp_path / f"{NAME}.part").read_bytes() == CONTENT[:900_000]
+    server.content, server.ranges, server.kind, server.chunked, server.sent = CONTENT, True, "", False, 0
+    assert get().read_bytes() == CONTENT
+    assert server.sent == 100_000
+
+
+def test_a_file_of_another_length_is_not_begun(server, get, tmp_path):
+    server.content = CONTENT + b"more"
+    with pytest.raises(DownloadFailed, match=r"is 1,000,004 bytes long, and results\.bin is 1,000,000"):
+        get(size=len(CONTENT))
+    assert server.sent <= len(server.content) and files(tmp_path) == []
 
 
 def test_wrong_bytes_are_told_and_removed(server, get, tmp_path):
@@ -251,16 +301,75 @@ def test_without_progress_nothing_is_printed(server, get, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGKILL])
+def process_that_fetches(server, folder, size=None, **settings) -> subprocess.Popen:
+    call = f"fetch(RemoteFile({NAME!r}, {server.url!r}, {SHA256!r}, 1, {size}), {str(folder)!r}, pause=0.01)"
+    code = f"from nplib.sources.download import RemoteFile, fetch; {call}"
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, **settings)
+
+
+def until(condition, seconds=20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_two_downloads_at_once_share_one(server, get, tmp_path):
+    server.cuts, server.stalls = [400_000], 1
+    part = tmp_path / f"{NAME}.part"
+    first = process_that_fetches(server, tmp_path)
+    until(lambda: part.exists() and part.stat().st_size == 400_000)
+    second = process_that_fetches(server, tmp_path)
+    assert "this one waits for it" in second.stderr.readline()
+    server.stalled.set()
+    assert [process.wait(20) for process in (first, second)] == [0, 0]
+    assert (tmp_path / NAME).read_bytes() == CONTENT and server.sent == len(CONTENT)
+    assert files(tmp_path) == [NAME]
+
+
+def test_a_download_whose_process_is_killed_is_taken_over_by_the_one_that_waits(server, tmp_path):
+    server.cuts, server.stalls = [400_000], 1
+    part = tmp_path / f"{NAME}.part"
+    first = process_that_fetches(server, tmp_path)
+    until(lambda: part.exists() and part.stat().st_size == 400_000)
+    second = process_that_fetches(server, tmp_path)
+    assert "this one waits for it" in second.stderr.readline()
+    first.kill()
+    assert (first.wait(10), second.wait(20)) == (-signal.SIGKILL, 0)
+    assert (tmp_path / NAME).read_bytes() == CONTENT and server.sent == len(CONTENT)
+
+
+def test_a_download_that_hangs_in_another_process_is_not_waited_for_for_ever(server, get, tmp_path):
+    server.cuts, server.stalls = [400_000], 1
+    part = tmp_path / f"{NAME}.part"
+    first = process_that_fetches(server, tmp_path)
+    until(lambda: part.exists() and part.stat().st_size == 400_000)
+    with pytest.raises(DownloadFailed, match=r"another process downloads .*part and gets no further"):
+        get(timeout=0.2)
+    first.kill()
+    first.wait(10)
+    assert part.read_bytes() == CONTENT[:400_000]
+
+
+def test_an_interruption_while_the_file_is_checked_costs_nothing(server, get, tmp_path, monkeypatch):
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nplib.sources.download.sha256_of", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            get()
+    assert files(tmp_path) == [f"{NAME}.part"]
+    assert get().read_bytes() == CONTENT
+    assert server.sent == len(CONTENT)
+
+
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_download_leaves_its_part_and_no_target(server, get, tmp_path, way):
     server.cuts, server.stalls = [400_000], 1
-    call = f"fetch(RemoteFile({NAME!r}, {server.url!r}, {SHA256!r}, 1), {str(tmp_path)!r})"
-    code = f"from nplib.sources.download import RemoteFile, fetch; {call}"
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    process = process_that_fetches(server, tmp_path)
     part = tmp_path / f"{NAME}.part"
-    until = time.monotonic() + 20
-    while not (part.exists() and part.stat().st_size == 400_000) and time.monotonic() < until:
-        time.sleep(0.02)
+    until(lambda: part.exists() and part.stat().st_size == 400_000)
     process.send_signal(way)
     assert process.wait(10) != 0
     assert part.read_bytes() == CONTENT[:400_000]
