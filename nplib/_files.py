@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
+import logging
+import lzma
+import math
 import os
 import re
 import secrets
 import stat
+import struct
 import sys
-from collections.abc import Iterator
+import tempfile
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
+import numpy as np
 import platformdirs
 
 from nplib.errors import UserError
@@ -23,7 +35,12 @@ try:
 except ImportError:  # Windows has no such locks: leftovers stay there
     fcntl = None
 
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 _UNSET = re.compile(r"\$(\w+|\{[^}]*\})")
+# Signature; this disk, the directory's; members here, in all; the directory's size, start; length of a comment.
+_ZIP_END = struct.Struct("<4s4H2LH")
 _NAME_BYTES = 200  # of a target's name in that of its partial file; most systems allow 255 in all
 
 
@@ -225,8 +242,174 @@ def sha256_of(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+# What zipfile, its decompressors and the reader of array headers raise at bytes that are not theirs.
+_UNREADABLE = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, SyntaxError, MemoryError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError),
+)
+
+
+class BadArrays(UserError):
+    """A file of arrays (.npz) is damaged, or holds something else."""
+
+
+def read_arrays(path: str | os.PathLike, most_bytes: int = 2**30) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file by name, read-only: whole members, each of which must fit its checksum to the end.
+
+    Raises
+    ------
+    BadArrays
+        If it is damaged, holds anything but plain arrays, or would take more memory than ``most_bytes``.
+    FileNotFoundError
+    """
+    try:
+        arrays: dict[str, np.ndarray] = {}
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if (size := sum(member.file_size for member in members)) > most_bytes:
+                raise ValueError(f"it would take {size / 1e6:,.0f} MB, and {most_bytes / 1e6:,.0f} are enough")
+            for member in members:
+                name = member.filename.removesuffix(".npy")
+                if name in arrays or name == member.filename:
+                    raise ValueError(f"member {member.filename!r} is there twice, or is no array")
+                data = archive.read(member)
+                if len(data) != member.file_size:
+                    raise ValueError(f"member {name!r} has {len(data)} bytes, and should have {member.file_size}")
+                arrays[name] = _array_of(data, name)
+            _check_end(archive, len(members))
+        return arrays
+    except FileNotFoundError:
+        raise
+    except _UNREADABLE as error:
+        what = str(error) if isinstance(error, (ValueError, zipfile.BadZipFile)) else f"{type(error).__name__}: {error}"
+        raise BadArrays(f"{path} cannot be read as arrays ({what})") from error
+
+
+def _check_end(archive: zipfile.ZipFile, members: int) -> None:
+    """That the directory at the end of an archive was read whole: its own entry has no checksum."""
+    _, *disks, here, all_, size, start, comment = _ZIP_END.unpack(_last_bytes(archive.fp, _ZIP_END.size))
+    if (*disks, here, all_, comment) != (0, 0, members, members, 0) or start != archive.start_dir:
+        raise ValueError("its directory does not fit what is in it")
+    if start + size + _ZIP_END.size != archive.fp.tell():
+        raise ValueError("its directory has another length than it says")
+
+
+def _last_bytes(file: BinaryIO, count: int) -> bytes:
+    file.seek(-count, os.SEEK_END)
+    return file.read()
+
+
+def _array_of(data: bytes, name: str) -> np.ndarray:
+    """The array that a whole .npy holds, and nothing else."""
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"member {name!r} is in version {version} of its format")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, by_column, dtype = read(file)
+    left = len(data) - file.tell()
+    if dtype.hasobject or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != left:
+        raise ValueError(f"member {name!r} claims shape {shape} and type {dtype}, and has {left} bytes")
+    return np.ndarray(shape, dtype, data, file.tell(), order="F" if by_column else "C")
+
+
+def write_arrays(target: str | os.PathLike, arrays: Mapping[str, np.ndarray], overwrite: bool = False) -> None:
+    """Write arrays as .npz, whole or not at all. Raises what :func:`replacing` raises."""
+    size = sum(array.nbytes for array in arrays.values())
+    with replacing(target, overwrite, size) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def cache_folders() -> Iterator[Path]:
+    """Where derived files may be: ``NPLIB_CACHE`` or the user's cache folder, then one of our own for temporary files.
+
+    They need not exist.
+    """
+    try:
+        yield expand(os.environ.get("NPLIB_CACHE") or platformdirs.user_cache_dir("nplib"))
+    except UserError as error:  # there may be no home
+        logger.debug("%s", error)
+    with suppress(OSError):
+        temporary = Path(tempfile.gettempdir())
+        own = temporary / f"nplib-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
+        # Python turns to the working folder if it finds none for temporary files.
+        if temporary != Path.cwd() and (_is_private(own) or not os.path.lexists(own)):
+            yield own
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether nobody else can have put anything into a folder."""
+    about = os.lstat(folder) if os.path.lexists(folder) else None
+    own = about is not None and about.st_uid == getattr(os, "getuid", lambda: 0)()
+    return own and stat.S_ISDIR(about.st_mode) and not about.st_mode & 0o022
+
+
 def cache_folder() -> Path:
-    """Where derived files are kept: ``NPLIB_CACHE``, or the user's cache folder. Made if it is not there."""
-    folder = expand(os.environ.get("NPLIB_CACHE") or platformdirs.user_cache_dir("nplib"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    """The first of :func:`cache_folders` that can be written to, made if it is not there.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    problems = []
+    for folder in cache_folders():
+        try:
+            folder.mkdir(mode=0o777 if not problems else 0o700, parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            problems.append(f"{folder} ({error.strerror or error})")
+            continue
+        if problems:
+            _warn_once(f"{problems[0]} cannot be written, so what can be made anew is kept in {folder}; {_SET_CACHE}")
+        return folder
+    raise UserError(f"nothing can be kept in {' or '.join(problems) or 'any folder'}; {_SET_CACHE}")
+
+
+_SET_CACHE = "set NPLIB_CACHE to a folder that you may write to"
+
+
+@cache
+def _warn_once(message: str) -> None:
+    logger.warning("%s", message)
+
+
+def cached(name: str, read: Callable[[Path], T], make: Callable[[], T], write: Callable[[Path, T], None]) -> T:
+    """What the file ``name`` of the cache holds, or what is made, and kept there if that is possible.
+
+    Parameters
+    ----------
+    name : str
+    read : callable
+        Gives the value of a file, or raises an error if it is damaged: then it is made anew.
+    make : callable
+    write : callable
+        Writes the value to a path where there may be a file.
+    """
+    for folder in cache_folders():
+        path = folder / name
+        try:
+            if path.is_file():
+                return read(path)
+        except (OSError, UserError) as error:
+            logger.warning("%s cannot be used and is made anew; it is safe to delete (%s)", path, error)
+    value = make()
+    try:
+        path = cache_folder() / name
+        write(path, value)
+        return read(path)
+    except (OSError, UserError) as error:
+        logger.warning("what was made cannot be kept: %s", error)
+        return value
+
+
+def cached_arrays(name: str, wanted: Sequence[str], make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays from the .npz of this name in the cache, or made and kept there: :func:`cached`."""
+
+    def read(path: Path) -> dict[str, np.ndarray]:
+        arrays = read_arrays(path)
+        if missing := set(wanted) - set(arrays):
+            raise BadArrays(f"{path} lacks {', '.join(sorted(missing))}")
+        return arrays
+
+    return cached(name, read, make, lambda path, arrays: write_arrays(path, arrays, overwrite=True))

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
-import numba
 import numpy as np
+
+from nplib._compiled import compiled
 
 LANES = 16
 # The longest message is str() of seven quoted vertex hashes, 252 characters; MD5 adds 9 bytes and fills a block.
@@ -28,7 +29,7 @@ START = np.array([0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476], dtype=np.uint
 HEX_DIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _md5(messages, length, words, before, state):
     """MD5 of messages[:, :length], one a lane, into state, shape (4, LANES); the other arrays are work space."""
     blocks = (length + 8) // 64 + 1
@@ -70,7 +71,7 @@ def _md5(messages, length, words, before, state):
                 state[i, lane] += before[i, lane]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _write_hex(state, lane, text):
     for word in range(4):
         value = state[word, lane]
@@ -79,7 +80,7 @@ def _write_hex(state, lane, text):
             text[8 * word + 2 * octet + 1] = HEX_DIGITS[(value >> np.uint32(8 * octet)) & 15]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _sort(order, size, texts):
     """Sort order[:size], rows of texts, by the text they point to (insertion sort: seven items at most)."""
     for i in range(1, size):
@@ -96,7 +97,7 @@ def _sort(order, size, texts):
         order[j + 1] = item
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _write_sorted(message, at, neighbours, size, texts, order):
     """The sorted hashes of some vertices and a bar."""
     order[:size] = neighbours[:size]
@@ -108,7 +109,7 @@ def _write_sorted(message, at, neighbours, size, texts, order):
     return at + 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _write_degrees(message, out_degree, in_degree, code):
     """The text of ``str((out_degree, in_degree, code))``: every number has one digit."""
     message[0] = 40
@@ -127,7 +128,7 @@ def _write_degrees(message, out_degree, in_degree, code):
     return at + 2
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _write_list(message, size, texts, order):
     """The text of ``str(sorted(hashes))``."""
     for v in range(size):
@@ -144,7 +145,7 @@ def _write_list(message, size, texts, order):
     return at
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _module_digests(num_vertices, adjacency, matrix, operations, digests):
     messages = np.zeros((LANES, MESSAGE_BYTES), dtype=np.uint8)
     words = np.zeros((16, LANES), dtype=np.uint32)
@@ -200,7 +201,7 @@ def _module_digests(num_vertices, adjacency, matrix, operations, digests):
         start = stop
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _scatter(x):
     """Scatter 64 bits (the finaliser of SplitMix64)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -208,7 +209,7 @@ def _scatter(x):
     return x ^ (x >> np.uint64(31))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _isomorphism_keys(num_vertices, adjacency, matrix, operations, keys):
     hashes = np.zeros(7, dtype=np.uint64)
     scattered = np.zeros(7, dtype=np.uint64)

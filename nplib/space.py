@@ -7,17 +7,13 @@ is the digit of 3^(v - 1). Two small tables lead from these to the cell, without
 
 from __future__ import annotations
 
-import logging
-import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 
 import numpy as np
 
-from nplib._files import cache_folder, replacing
+from nplib._files import cached_arrays
 from nplib.cell import (
     INPUT,
     MAX_EDGES,
@@ -29,9 +25,6 @@ from nplib.cell import (
     InvalidCell,
     parameter_costs,
 )
-from nplib.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 SPACE_SIZE = 423_624
 CELLS_BY_VERTICES = {2: 1, 3: 6, 4: 84, 5: 2_441, 6: 62_010, 7: 359_082}
@@ -298,18 +291,6 @@ def _space_of_arrays(arrays: dict[str, np.ndarray]) -> Space:
     return space
 
 
-def _read_cache(path: Path) -> dict[str, np.ndarray] | None:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in CACHED_ARRAYS + CACHED_TABLES}
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        logger.warning("%s cannot be read (%s); the space is enumerated anew", path, error)
-        return None
-    return arrays
-
-
 @cache
 def load_space() -> Space:
     """The space, from the cache folder, or enumerated once and stored there.
@@ -320,17 +301,5 @@ def load_space() -> Space:
     >>> len(space)
     423624
     """
-    try:
-        path = cache_folder() / f"space-v{CACHE_VERSION}.npz"
-    except OSError as error:
-        logger.warning("the enumerated space cannot be kept: %s; set NPLIB_CACHE to a folder you may write to", error)
-        return _space_of_arrays(_enumerate())
-    arrays = _read_cache(path)
-    if arrays is None:
-        arrays = _enumerate()
-        try:
-            with replacing(path, overwrite=True) as partial, open(partial, "wb") as file:
-                np.savez(file, **arrays)
-        except (OSError, UserError) as error:
-            logger.warning("the enumerated space cannot be kept as %s: %s", path, error)
-    return _space_of_arrays(arrays)
+    names = CACHED_ARRAYS + CACHED_TABLES
+    return _space_of_arrays(cached_arrays(f"space-v{CACHE_VERSION}.npz", names, _enumerate))

@@ -192,7 +192,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(space, tmp_path, monkeyp
             assert_same(load_space.__wrapped__(), space)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert f"cannot be kept as {tmp_path}" in caplog.text
+    assert f"cannot be kept: {tmp_path}" in caplog.text
     assert list(tmp_path.iterdir()) == []
 
 

@@ -195,7 +195,7 @@ def test_a_damaged_file_is_refused(tmp_path, tiny):
     content = bytearray(path.read_bytes())
     content[content.index(np.arange(54, dtype=np.int64).tobytes()) + 8] ^= 4
     path.write_bytes(content)
-    with pytest.raises(BadSplits, match=r"train\.npz cannot be read as splits"):
+    with pytest.raises(BadSplits, match=r"train\.npz cannot be read as arrays"):
         load_splits(path, 54)
 
 

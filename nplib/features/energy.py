@@ -12,9 +12,9 @@ place ``at`` on and returns the next place; names and formulas stand in :mod:`np
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from nplib._compiled import compiled
 from nplib.cell import MAX_VERTICES
 from nplib.features.graph import CONV1X1_CODE, CONV3X3_CODE, MAXPOOL_CODE, NUM_OPERATIONS
 
@@ -33,8 +33,6 @@ STARTING_CORRELATIONS = np.array([0.5, 0.95])
 CELLS_PASSED = np.array([1, 3, 9])
 
 NUM_SOURCES = 2 * MAX_VERTICES
-
-compiled = numba.njit(nogil=True, cache=True)
 
 
 @compiled

@@ -9,9 +9,9 @@ The compiler's cache only sees changes in a function's own file: compiled functi
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from nplib._compiled import compiled
 from nplib.cell import (
     CONV1X1,
     CONV3X3,
@@ -41,8 +41,6 @@ IMAGE_CHANNELS = 3
 # Added to the weights of a cell, as a fraction of those of a 1x1 convolution on all channels. The fewest that a cell
 # has, .25, hardly notice.
 CHANNEL_COST_FLOOR = 0.02
-
-compiled = numba.njit(nogil=True, cache=True)
 
 
 @compiled

@@ -9,22 +9,16 @@ in the cache folder.
 from __future__ import annotations
 
 import hashlib
-import logging
-import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
-from nplib._files import cache_folder, replacing
+from nplib._files import cached_arrays
 from nplib.errors import UserError
 from nplib.features.catalogue import FEATURES, NAMES
 from nplib.features.compute import compute_features
 from nplib.space import load_space
-
-logger = logging.getLogger(__name__)
 
 NORMAL = ":normal"
 # A feature's distribution is kept as so many quantiles.
@@ -114,34 +108,14 @@ def _compute() -> dict[str, np.ndarray]:
     return arrays
 
 
-def _cache_path() -> Path:
-    """Where the scales are kept: a name that changes with what features there are and how they are defined."""
-    definition = repr([(feature.name, feature.formula) for feature in FEATURES]).encode()
-    return cache_folder() / f"feature-scales-{hashlib.sha256(definition).hexdigest()[:16]}.npz"
-
-
 @cache
 def load_scales() -> FeatureScales:
     """The scales, from the cache folder, or computed once and stored there."""
-    try:
-        path = _cache_path()
-    except OSError as error:
-        logger.warning("scales of features cannot be kept: %s; set NPLIB_CACHE to a folder you may write to", error)
-        return FeatureScales(**_compute())
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return FeatureScales(**{name: stored[name] for name in CACHED_ARRAYS})
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        logger.warning("%s cannot be read (%s); the scales of features are computed anew", path, error)
-    arrays = _compute()
-    try:
-        with replacing(path, overwrite=True) as partial, open(partial, "wb") as file:
-            np.savez(file, **arrays)
-    except (OSError, UserError) as error:
-        logger.warning("scales of features cannot be kept as %s: %s", path, error)
-    return FeatureScales(**arrays)
+    # The name changes with what features there are and how they are defined.
+    definition = repr([(feature.name, feature.formula) for feature in FEATURES]).encode()
+    name = f"feature-scales-{hashlib.sha256(definition).hexdigest()[:16]}.npz"
+    arrays = cached_arrays(name, CACHED_ARRAYS, _compute)
+    return FeatureScales(**{array: arrays[array] for array in CACHED_ARRAYS})
 
 
 _PLACES = {name: place for place, name in enumerate(NAMES)}

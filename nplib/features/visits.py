@@ -9,9 +9,9 @@ output's channels.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from nplib._compiled import compiled
 from nplib.cell import MAX_VERTICES
 from nplib.features.graph import CONV1X1_CODE, CONV3X3_CODE, MAXPOOL_CODE
 
@@ -21,8 +21,6 @@ WIDTH_FLOOR = 0.05
 SQUARED_WIDTH_FLOOR = 0.02
 # The gradient's energy at a pool, times this, is added to 1 before the logarithm: a quarter counts as much.
 GRADIENT_SCALE = 4.0
-
-compiled = numba.njit(nogil=True, cache=True)
 
 
 @compiled

@@ -7,16 +7,14 @@ A walk starts at the output and goes from a vertex to one of those that it reads
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from nplib._compiled import compiled
 from nplib.cell import MAX_VERTICES
 from nplib.features.graph import COUNTED, INPUT_KIND, MAXPOOL_CODE, NUM_OPERATIONS, OUTPUT_KIND
 
 # The first of the kinds that can be counted: conv3x3, conv1x1, maxpool, any convolution, any vertex.
 WALK_KINDS = 5
-
-compiled = numba.njit(nogil=True, cache=True)
 
 
 @compiled

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from nplib._compiled import compiled
 from nplib._layout import BUDGETS, METRICS, METRICS_SHAPE, POINTS, RUNS, UNITS
 from nplib.records.decoding import UNKNOWN_PARAMETERS, Rows
 from nplib.records.frames import BadRecord
@@ -55,7 +55,7 @@ class Cells(NamedTuple):
         return cells
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _find_slot(slots, hashes, words, i):
     """Where the hash ``words[i]`` stands in a table of rows with open addressing, or the free slot it is to get."""
     mixed = np.uint64(0)
@@ -77,7 +77,7 @@ def _find_slot(slots, hashes, words, i):
         slot = (slot + 1) & (len(slots) - 1)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _fill_slots(slots, hashes, count):
     """Enter the first ``count`` hashes, all different."""
     for slot in range(len(slots)):
@@ -86,7 +86,7 @@ def _fill_slots(slots, hashes, count):
         slots[_find_slot(slots, hashes, hashes, row)] = row
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _place(rows, words, offsets, first_record, same_graphs, cells, slots, count):
     """Place records until one cannot be: (records placed, why the next one was not, its row, cells there are now)."""
     row = 0

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from nplib._compiled import compiled
 from nplib.cell import CONV1X1, CONV3X3, INPUT, MAX_VERTICES, MAXPOOL3X3, OPERATION_CODES, OUTPUT
 
 # What became of a row.
@@ -94,7 +94,7 @@ class Rows(NamedTuple):
         return cls(*(np.empty((count, *shape), dtype=kind) for shape, kind in zip(shapes, types, strict=True)))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def masked_crc32c(data, start, stop):
     """Masked CRC32C of ``data[start:stop]``, uint8, as TFRecord files store it."""
     crc = np.uint32(0xFFFFFFFF)
@@ -113,7 +113,7 @@ def masked_crc32c(data, start, stop):
     return np.uint32(np.uint32(crc >> np.uint32(15) | crc << np.uint32(17)) + np.uint32(_MASK_DELTA))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _stored_crc(data, at):
     return (
         np.uint32(data[at])
@@ -123,7 +123,7 @@ def _stored_crc(data, at):
     )
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _stored_int64(data, at):
     value = np.uint64(0)
     for k in range(8):
@@ -131,7 +131,7 @@ def _stored_int64(data, at):
     return np.int64(value)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def scan_frames(data, size, starts):
     """Find the frames that lie whole in ``data[:size]``; data checksums are left to :func:`decode_rows`.
 
@@ -167,7 +167,7 @@ def scan_frames(data, size, starts):
     return count, sound
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _after(data, at, stop, text):
     """Where to go on after ``text`` at ``at``; -1 if something else is there, or if ``at`` is -1 already."""
     if at < 0 or at + len(text) > stop:
@@ -178,7 +178,7 @@ def _after(data, at, stop, text):
     return at + len(text)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _after_comma(data, at, stop):
     """Where to go on after a comma between fields and at most one space."""
     if at < 0 or at + 1 >= stop or data[at] != 44:
@@ -186,7 +186,7 @@ def _after_comma(data, at, stop):
     return at + 2 if data[at + 1] == 32 else at + 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _read_hash(data, at, stop, hashes, i):
     if at < 0 or at + 32 > stop:
         return -1
@@ -198,7 +198,7 @@ def _read_hash(data, at, stop, hashes, i):
     return at + 32
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _read_integer(data, at, stop):
     """A positive integer of at most nine digits: (value, where to go on)."""
     if at < 0 or at >= stop or data[at] == 48:
@@ -213,7 +213,7 @@ def _read_integer(data, at, stop):
     return value, at
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _read_adjacency(data, at, stop):
     """An upper-triangular matrix in quotes: (vertices, edge bits, where to go on)."""
     if at < 0 or at >= stop or data[at] != 34:
@@ -239,7 +239,7 @@ def _read_adjacency(data, at, stop):
     return size, bits, at + 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _read_operations(data, at, stop, size):
     """``size`` names in quotes: (opcode, where to go on)."""
     at = _after(data, at, stop, FIRST_NAME)
@@ -260,7 +260,7 @@ def _read_operations(data, at, stop, size):
     return opcode, _after(data, at, stop, LAST_NAME)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _read_base64(data, at, stop, message):
     r"""Base64 up to the next quote: (bytes written to ``message``, where to go on, at the quote).
 
@@ -301,7 +301,7 @@ def _read_base64(data, at, stop, message):
     return 0, -1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _read_varint(message, at, stop):
     """A number below 2^35: (value, where to go on)."""
     value = 0
@@ -314,7 +314,7 @@ def _read_varint(message, at, stop):
     return 0, -1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _next_field(message, at, stop):
     """One field of a protobuf message: (number, wire type, value or length, its first byte, where to go on)."""
     tag, at = _read_varint(message, at, stop)
@@ -337,7 +337,7 @@ def _next_field(message, at, stop):
     return number, wire, value, at, end
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _read_metrics(message, size, metrics, i):
     """The message of one record, with metrics into ``metrics[i]``: (parameters, whether all went well)."""
     for point in range(2):
@@ -369,7 +369,7 @@ def _read_metrics(message, size, metrics, i):
     return parameters, True
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _decode_row(data, at, stop, rows, i, message):
     at = _after(data, at, stop, ROW_START)
     at = _read_hash(data, at, stop, rows.hashes, i)
@@ -385,7 +385,7 @@ def _decode_row(data, at, stop, rows, i, message):
     return sure
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def decode_rows(data, starts, rows):
     """Check and decode the frames of ``data`` that begin at ``starts[:-1]``, into ``rows``, and set their state."""
     message = np.empty(MESSAGE_BYTES, dtype=np.uint8)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from nplib._compiled import compiled
 from nplib.benchmark import Benchmark
 from nplib.cell import MAX_VERTICES
 from nplib.space import NUM_INTERIOR, TABLE_STARTS, edge_bits, kept_opcodes, load_space, opcodes
@@ -66,7 +66,7 @@ def graphs_of(benchmark: Benchmark) -> Graphs7:
     )
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def find_row(graphs, bits, opcode):
     """Row of the benchmark for a graph; -1 if it is no cell, or the benchmark does not have it."""
     matrix = graphs.matrix_of_graph[bits]
@@ -76,7 +76,7 @@ def find_row(graphs, bits, opcode):
     return graphs.row_of_cell[graphs.cell_of_matrix[matrix, graphs.kept_opcodes[interior, opcode]]]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def graph_of_row(graphs, row, rng):
     """A cell as a graph of seven vertices; vertices that it lacks get random operations."""
     opcode = graphs.opcode[row]
@@ -85,7 +85,7 @@ def graph_of_row(graphs, row, rng):
     return graphs.bits[row], opcode
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def mutate(bits, opcode, edge_rate, operation_rate, rng):
     """Flip each edge and change each operation with these probabilities."""
     for pair in range(NUM_PAIRS):
@@ -98,7 +98,7 @@ def mutate(bits, opcode, edge_rate, operation_rate, rng):
     return bits, opcode
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def evolve(graphs, accuracy, population_size, tournament_size, edge_rate, operation_rate, most, rng, trained):
     """Regularised evolution: the best of some has a child, and the oldest dies.
 
@@ -159,7 +159,7 @@ def evolve(graphs, accuracy, population_size, tournament_size, edge_rate, operat
     return queries, proposals
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def climb(graphs, accuracy, rng, trained):
     """Local search: train every neighbour of a cell, go to the best if it is better, else start anew somewhere.
 

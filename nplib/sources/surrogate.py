@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit
 
-from nplib._files import cache_folder, sha256_of
+from nplib._files import cached, expand, read_arrays, sha256_of
 from nplib.benchmark import BUDGETS, METRICS, RUNS, Benchmark
 from nplib.errors import UserError
 from nplib.space import Space, load_space
@@ -122,7 +122,7 @@ def read_model(folder: Path | None = None) -> SurrogateModel:
     BadSurrogate
         If one is missing, or the checksum of the tables is not the one that the description gives.
     """
-    folder = Path(str(files("nplib.sources"))) if folder is None else Path(folder)
+    folder = Path(str(files("nplib.sources"))) if folder is None else expand(folder)
     tables, about = folder / TABLES, folder / DESCRIPTION
     mend = f"restore {TABLES} and {DESCRIPTION} as they were shipped, or make both anew with `nplib surrogate fit`"
     for path in (tables, about):
@@ -142,8 +142,7 @@ def read_model(folder: Path | None = None) -> SurrogateModel:
         raise BadSurrogate(f"{tables} is damaged or not the shipped file: SHA-256 {found}, not {stated}; {mend}")
     if description["cells"] != cells_digest(load_space()):
         raise BadSurrogate(f"{tables} was made for cells in another order than those of this nplib; {mend}")
-    with np.load(tables, allow_pickle=False) as stored:
-        columns = {name: stored[name] * description["steps"][name] for name in stored.files}
+    columns = {name: array * description["steps"][name] for name, array in read_arrays(tables).items()}
     sha256 = hashlib.sha256((found + sha256_of(about)).encode()).hexdigest()
     expected = {budget: columns[f"expected_{budget}"] for budget in BUDGETS}
     return SurrogateModel(expected, columns["failing"], columns["log_seconds"], description, sha256)
@@ -315,23 +314,17 @@ def load_surrogate(seed: int = 0) -> Benchmark:
     """
     model = _shipped()
     identity = _identity(model, seed)
-    try:
-        path = cache_folder() / f"surrogate-{seed}.hdf5"  # a name a seed: older versions do not pile up
-    except OSError as error:
-        logger.warning("the surrogate cannot be kept: %s; set NPLIB_CACHE to a folder you may write to", error)
-        return make_surrogate(seed, model)
-    if path.is_file():
-        try:
-            benchmark = Benchmark.open(path)
-            if benchmark.sha256 == identity:
-                return benchmark
-            logger.info("%s is of another version; the surrogate is made anew", path)
-        except UserError as error:
-            logger.warning("%s cannot be used (%s); the surrogate is made anew", path, error)
-    benchmark = make_surrogate(seed, model)
-    try:
-        benchmark.save(path, overwrite=True)
-    except (OSError, UserError) as error:
-        logger.warning("the surrogate cannot be kept as %s: %s", path, error)
+
+    def read(path: Path) -> Benchmark:
+        benchmark = Benchmark.open(path)
+        if benchmark.sha256 != identity:
+            raise BadSurrogate(f"{path} is of another version")
         return benchmark
-    return Benchmark.open(path)
+
+    # A name a seed: older versions do not pile up.
+    return cached(
+        f"surrogate-{seed}.hdf5",
+        read,
+        lambda: make_surrogate(seed, model),
+        lambda path, benchmark: benchmark.save(path, overwrite=True),
+    )
