@@ -5,107 +5,79 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 
-from nplib.metrics import MeanSd
 from nplib.plots.style import BLUE, GREY, ORANGE, PALETTE, Axes, Figure, columns, finish, legend_above
 
 
-def error_by_group(
-    names: Sequence[str],
-    of_cells: np.ndarray,
-    of_error: Mapping[str, np.ndarray],
-    parts: Mapping[str, np.ndarray] | None = None,
-) -> Figure:
-    """How cells and their squared error are shared among groups and, beside that, what the error is made of.
+def error_by_group(frame: pd.DataFrame) -> Figure:
+    """How cells and their squared error are shared among groups.
 
     Parameters
     ----------
-    names : sequence of str, length G
-    of_cells : array, shape (G,)
-        Share of the cells, a fraction.
-    of_error : mapping of names to arrays, shape (G,)
-        Shares of the error, fractions.
-    parts : mapping of names to arrays, shape (G,), optional
-        Parts of the mean squared error, in points², which add up to it.
+    frame : DataFrame
+        A row a group, kind of share and predictor: ``group``, ``of`` (cells, or an error by its name) and ``share``, a
+        fraction. Bars are means over predictors, lines one standard deviation.
     """
-    figure, axes = columns(2 if parts else 1, width=4.4 if parts else 7.0, height=0.4 * len(names) + 1.2, sharey=True)
-    rows = np.arange(len(names))[::-1]
-    height = 0.8 / (1 + len(of_error))
-    bars = {"cells": of_cells} | dict(of_error)
-    for number, (label, shares) in enumerate(bars.items()):
-        colour = "0.7" if number == 0 else PALETTE[number - 1]
-        axes[0].barh(rows + 0.4 - height * (number + 0.5), 100 * shares, height, color=colour, label=label)
-    axes[0].set(xlabel="share (%)", yticks=rows, yticklabels=names)
-    axes[0].legend(fontsize=9)
-    left = np.zeros(len(names))
-    for colour, (label, values) in zip((GREY, BLUE), (parts or {}).items(), strict=False):
-        axes[1].barh(rows, values, 0.6, left=left, color=colour, label=label)
-        left = left + values
-    if parts:
-        axes[1].set(xlabel="part of the mean squared error (points²)")
-        axes[1].legend(fontsize=9)
+    groups, kinds = frame["group"].unique(), frame["of"].unique()
+    figure, (axes,) = columns(1, width=7.0, height=0.45 * len(groups) + 1.2)
+    colours = dict(zip(kinds, ["0.7", *PALETTE], strict=False))
+    percent = frame.assign(share=100 * frame["share"])
+    sns.barplot(
+        percent, y="group", x="share", hue="of", errorbar="sd", palette=colours, err_kws={"linewidth": 1}, ax=axes
+    )
+    axes.set(xlabel="share (%)", ylabel="label of the cell")
+    axes.legend(fontsize=9)
     return finish(figure)
 
 
-def rank_ceilings(
-    panels: Sequence[tuple[str, Sequence[str], Mapping[str, np.ndarray]]],
-    predictors: Mapping[str, tuple[np.ndarray, np.ndarray]],
-) -> Figure:
-    """Kendall tau that is possible, in panels side by side, and in the last what predictors reach.
+def rank_ceilings(frame: pd.DataFrame, ceilings: Mapping[str, tuple[float, float]]) -> Figure:
+    """Kendall tau that predictors reach on some sets of cells, below what noise of the labels allows.
 
     Parameters
     ----------
-    panels : sequence of (label of the axis, names of its places, lines)
-        Lines by name, of one value a place.
-    predictors : mapping of names to (means, standard deviations)
-        Of the places of the last panel.
+    frame : DataFrame
+        A row a predictor and set: ``cells`` (the set), ``predictor`` (its kind) and ``kendall_tau``.
+    ceilings : mapping of sets to (low, high)
     """
-    figure, axes = columns(len(panels), width=4.0, height=3.6, sharey=True)
-    for panel, (what, places, lines) in zip(axes, panels, strict=True):
-        for colour, style, (name, values) in zip((GREY, GREY, "black"), (":", "--", "-"), lines.items(), strict=False):
-            panel.plot(values, style, marker="o", color=colour, markersize=4, label=name)
-        panel.set(xlabel=what, xticks=range(len(places)), xlim=(-0.3, len(places) - 0.7))
-        panel.set_xticklabels(places)
-    for colour, marker, (name, (means, deviations)) in zip(PALETTE, "osD", predictors.items(), strict=False):
-        axes[-1].errorbar(range(len(means)), means, deviations, fmt=marker, color=colour, markersize=6, label=name)
-    axes[0].set(ylabel="Kendall τ with one run")
-    legend_above(figure, axes[-1])
+    kinds = frame["predictor"].nunique()
+    figure, (axes,) = columns(1, width=6.0, height=3.8)
+    sns.pointplot(
+        frame, x="cells", y="kendall_tau", hue="predictor", order=list(ceilings), errorbar="sd", linestyle="none",
+        dodge=0.25 * (kinds > 1), palette=PALETTE[:kinds], err_kws={"linewidth": 1.5}, ax=axes,
+    )  # fmt: skip
+    for place, (low, high) in enumerate(ceilings.values()):
+        axes.fill_between([place - 0.4, place + 0.4], low, high, color=GREY, alpha=0.5, linewidth=0,
+                          label="a perfect predictor" if place == 0 else None)  # fmt: skip
+    axes.set(xlabel="", ylabel="Kendall τ with the labels", ylim=(0, 1))
+    legend_above(figure, axes)
+    axes.get_legend().remove()
     return finish(figure)
 
 
-def rule_matrix(
-    figures: np.ndarray,
-    rows: Sequence[str],
-    places: Sequence[str],
-    style: str = ".2f",
-    logarithmic: bool = False,
-) -> Figure:
-    """A figure of predictors by what they learned (down) and what they are held against (across), with its spread.
+def rule_matrix(frame: pd.DataFrame, value: str, style: str = ".2f") -> Figure:
+    """Predictors by what they learned (down) and what they are held against (across): mean and standard deviation.
 
     Parameters
     ----------
-    figures : array, shape (T, E, M)
-        By what was learned, what it is held against, and seed.
-    rows, places : sequence of str, length T, E
+    frame : DataFrame
+        A row a predictor and comparison: ``learned from``, ``held against`` and the value.
+    value : str
+        Its column.
     style : str
-        Format of a number.
-    logarithmic : bool
-        Whether colours go by the logarithm.
+        How numbers are written.
     """
-    figure, axes = columns(1, width=1.05 * len(places) + 2.0, height=0.55 * len(rows) + 1.0)
-    means = figures.mean(axis=2)
-    spread = figures.std(axis=2, ddof=1) if figures.shape[2] > 1 else np.full(means.shape, np.nan)
-    shades = np.log(means) if logarithmic else means
-    axes[0].imshow(shades, cmap="viridis", aspect="auto")
-    for row, place in np.ndindex(means.shape):
-        number = MeanSd(means[row, place], spread[row, place], figures.shape[2])
-        ink = "white" if shades[row, place] < (shades.min() + shades.max()) / 2 else "black"
-        axes[0].text(place, row, f"{number:{style}}".replace(" ±", "\n±"), ha="center", va="center", size=10, color=ink)
-    axes[0].set(xticks=range(len(places)), yticks=range(len(rows)), xlabel="held against", ylabel="learned from")
-    axes[0].set_xticklabels([name.replace(", ", ",\n").replace(" of ", "\nof ") for name in places], size=10)
-    axes[0].set_yticklabels([name.replace(", no", ",\nno") for name in rows], size=10)
-    axes[0].spines[:].set_visible(False)
-    axes[0].tick_params(length=0)
+    grouped = frame.groupby(["learned from", "held against"], sort=False)[value]
+    means, spreads = (table.unstack(sort=False) for table in (grouped.mean(), grouped.std()))
+    texts = means.map(f"{{:{style}}}".format)
+    if not spreads.isna().to_numpy().all():
+        texts += "\n± " + spreads.map(f"{{:{style}}}".format)
+    figure, (axes,) = columns(1, width=1.3 * means.shape[1] + 2.2, height=0.7 * len(means) + 1.0)
+    sns.heatmap(np.log(means), annot=texts, fmt="", cmap="viridis", cbar=False, ax=axes, annot_kws={"size": 10})
+    axes.tick_params(length=0, labelsize=10)
+    axes.set_yticklabels(axes.get_yticklabels(), rotation=0)
+    axes.set_xticklabels([name.get_text().replace(" of ", "\nof ") for name in axes.get_xticklabels()])
     return finish(figure)
 
 
@@ -141,7 +113,7 @@ def what_sets_apart(
     axes[0].legend(fontsize=9, loc="lower right" if differences[-1] < 0 else "lower left")
     _draw_shares(axes[1], *shares)
     axes[1].axhline(100 * overall, color=ORANGE, linestyle="--", linewidth=1.2, label="all cells")
-    axes[1].set(xlabel=names[0], ylabel="cells that always fail (%)")
+    axes[1].set(xlabel=names[0], ylabel="cells that failed (%)")
     axes[1].legend(fontsize=9, loc="upper left")
     return finish(figure)
 

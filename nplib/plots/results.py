@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
@@ -18,7 +19,6 @@ from nplib.plots.style import (
     columns,
     finish,
     legend_above,
-    shows_surrogate,
 )
 
 
@@ -134,32 +134,33 @@ def draws(values: np.ndarray, truth: float, mark: float, what: str) -> Figure:
 
 
 def measured_beside_published(
-    names: Sequence[str],
-    measured: np.ndarray,
-    deviations: np.ndarray,
-    published: Mapping[str, Sequence[float]],
-    what: str,
+    frame: pd.DataFrame, value: str, what: str, ceilings: Mapping[str, tuple[float, float]] | None = None
 ) -> Figure:
-    """Bars of measured figures with their spread, and published ones as marks.
+    """What was measured here and elsewhere, a row a setting: means, and one standard deviation where there are seeds.
 
     Parameters
     ----------
-    names : sequence of str, length S
-    measured, deviations : array, shape (S,)
-        Mean and standard deviation over seeds.
-    published : mapping of sources to sequences, length S
-        NaN where a source has none.
-    what : str
-        Label of the axis.
+    frame : DataFrame
+        A row a seed or a published number: ``setting``, ``code`` (whose it is) and the value.
+    value, what : str
+        Column of the value, and label of the axis.
+    ceilings : mapping of settings to (low, high), optional
+        What a perfect predictor would reach.
     """
-    figure, axes = columns(1, width=7.2, height=0.6 * len(names) + 1.2)
-    rows = np.arange(len(names))[::-1]
-    ours = "ours, on the surrogate" if shows_surrogate() else "measured here"
-    axes[0].barh(rows, measured, xerr=deviations, color=BLUE, height=0.5, alpha=0.85, label=ours)
-    for marker, colour, (source, figures) in zip("D^sv", PALETTE[1:], published.items(), strict=False):
-        axes[0].plot(figures, rows, marker, color=colour, markersize=7, label=source)
-    axes[0].set(xlabel=what, yticks=rows, yticklabels=names)
-    legend_above(figure, axes[0])
+    settings, codes = list(dict.fromkeys(frame["setting"])), list(dict.fromkeys(frame["code"]))
+    figure, (axes,) = columns(1, width=7.2, height=0.6 * len(settings) + 1.2)
+    for row, (low, high) in enumerate(ceilings[name] for name in settings if ceilings):
+        label = "a perfect predictor" if row == 0 else None
+        axes.fill_betweenx([row - 0.45, row + 0.45], low, high, color=GREY, alpha=0.4, linewidth=0, label=label)
+    sns.pointplot(
+        frame, x=value, y="setting", hue="code", order=settings, hue_order=codes, errorbar="sd", linestyle="none",
+        dodge=0.5 * (len(codes) > 1), markers=list("osD^v")[: len(codes)], palette=PALETTE[: len(codes)],
+        err_kws={"linewidth": 1.5}, ax=axes,
+    )  # fmt: skip
+    axes.set(xlabel=what, ylabel="")
+    axes.xaxis.grid(True, color="0.9")
+    axes.get_legend().remove()
+    legend_above(figure, axes)
     return finish(figure)
 
 

@@ -229,10 +229,14 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]#|$~])", r"\\\1", html.escape(printable, quote=False))
 
 
+def about(benchmark: Benchmark) -> str:
+    """Source, number of cells, and what kind of results, for a sentence that says once what a page rests on."""
+    return f"{benchmark.source}, {len(benchmark):,} cells; {benchmark.labels}"
+
+
 def data_note(benchmark: Benchmark) -> Markdown:
-    """A line that names the data of a page."""
-    source, labels = plain(benchmark.source), plain(benchmark.labels)
-    return Markdown(_set_off(f"> **Data: {source}**, {len(benchmark):,} cells; {labels}."))
+    """The same as a line of its own."""
+    return Markdown(_set_off(f"> **Data:** {plain(about(benchmark))}."))
 
 
 @dataclass

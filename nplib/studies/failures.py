@@ -1,42 +1,12 @@
-"""Cells whose training fails: how many by chance and how many for what they are, and what sets them apart."""
+"""Cells whose training fails: what sets them apart."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 
-from nplib.benchmark import FAILED_BELOW
 from nplib.errors import UserError
-
-
-def failed_run_counts(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many cells have 0, 1, ..., R failed runs, and how many would if every run failed with the same chance.
-
-    Parameters
-    ----------
-    runs : array, shape (N, R)
-        Accuracies, fractions.
-
-    Returns
-    -------
-    seen : array, shape (R + 1,), int64
-    by_chance : array, shape (R + 1,), float64
-
-    Examples
-    --------
-    >>> seen, by_chance = failed_run_counts(np.array([[0.9, 0.9], [0.1, 0.1]]))
-    >>> seen.tolist(), by_chance.tolist()
-    ([1, 0, 1], [0.5, 1.0, 0.5])
-    """
-    failed = np.asarray(runs) < FAILED_BELOW
-    num_cells, num_runs = failed.shape
-    seen = np.bincount(failed.sum(axis=1), minlength=num_runs + 1)
-    share = failed.mean()
-    chances = [comb(num_runs, k) * share**k * (1 - share) ** (num_runs - k) for k in range(num_runs + 1)]
-    return seen, num_cells * np.array(chances)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +15,6 @@ class FeatureDifferences:
 
     Attributes
     ----------
-    names : sequence of str, length F
-    means, means_of_rest : array, shape (F,)
     differences : array, shape (F,)
         Of the means, in standard deviations of the rest; 0 for a feature that is the same in all of the rest.
     by_chance : float
@@ -55,9 +23,6 @@ class FeatureDifferences:
         Between features, over the rest; 0 for those that are the same in all of it.
     """
 
-    names: Sequence[str]
-    means: np.ndarray
-    means_of_rest: np.ndarray
     differences: np.ndarray
     by_chance: float
     correlations: np.ndarray
@@ -81,16 +46,13 @@ class FeatureDifferences:
         return chosen
 
 
-def compare_features(
-    features: np.ndarray, rest: np.ndarray, names: Sequence[str], repeats: int = 200, seed: int = 0
-) -> FeatureDifferences:
+def compare_features(features: np.ndarray, rest: np.ndarray, repeats: int = 200, seed: int = 0) -> FeatureDifferences:
     """Hold the features of some cells against those of the rest.
 
     Parameters
     ----------
     features, rest : array, shape (n, F), (m, F)
         See :func:`nplib.features.compute_features`.
-    names : sequence of str, length F
     repeats : int
         Random draws of n of the rest, which tell what chance gives.
     seed : int
@@ -113,61 +75,10 @@ def compare_features(
     random = np.random.default_rng(seed)
     draws = (random.choice(len(rest), len(features), replace=False, shuffle=False) for _ in range(repeats))
     largest = [np.abs(standardised[draw].mean(axis=0)).max() for draw in draws]
-    means = features.mean(axis=0)
     return FeatureDifferences(
-        names=names,
-        means=means,
-        means_of_rest=mean,
-        differences=differences_of(means),
+        differences=differences_of(features.mean(axis=0)),
         by_chance=float(np.quantile(largest, 0.95)),
         correlations=standardised.T @ standardised / len(rest),
-    )
-
-
-@dataclass(frozen=True)
-class Property:
-    """A feature at or beyond a value, as a property of cells.
-
-    Attributes
-    ----------
-    threshold : float
-    above : bool
-        Whether cells have it at this value and above, or at it and below.
-    of_cells, of_rest : float
-        Share of the cells that have it, and of the rest.
-    of_holders : float
-        How many of those that have it are among the cells.
-    """
-
-    threshold: float
-    above: bool
-    of_cells: float
-    of_rest: float
-    of_holders: float
-
-
-def typical_property(values: np.ndarray, rest: np.ndarray, stands_for: float = 1.0) -> Property:
-    """What at least half of some cells have: their median of a feature, or further from the rest.
-
-    Parameters
-    ----------
-    values, rest : array, shape (n,), (m,)
-        The feature, of the cells and of the rest.
-    stands_for : float
-        For how many cells each of the rest stands, where it is a random part of them.
-
-    Examples
-    --------
-    >>> typical_property(np.array([3, 4, 5]), np.array([1, 2, 4, 1]), stands_for=10)
-    Property(threshold=4.0, above=True, of_cells=0.6666666666666666, of_rest=0.25, of_holders=0.16666666666666666)
-    """
-    above = bool(values.mean() >= rest.mean())
-    # The lower or the upper median: a value that there is, so that it splits whole numbers as it does others.
-    threshold = float(np.quantile(values, 0.5, method="lower" if above else "higher"))
-    of_cells, of_rest = ((kind >= threshold) if above else (kind <= threshold) for kind in (values, rest))
-    holders, others = of_cells.sum(), of_rest.sum() * stands_for
-    return Property(
-        threshold, above, float(of_cells.mean()), float(of_rest.mean()), float(holders / (holders + others))
     )
 
 
@@ -178,8 +89,10 @@ def shares_by_value(
 
     Parameters
     ----------
-    values, rest, stands_for
-        As for :func:`typical_property`.
+    values, rest : array, shape (n,), (m,)
+        The feature, of the cells and of the rest.
+    stands_for : float
+        For how many cells each of the rest stands, where it is a random part of them.
     bins : int
         At most so many: a half of the rest in the first, and in each one half of what is left, in the direction in
         which the cells lie.

@@ -19,8 +19,8 @@ from nplib.errors import UserError
 from nplib.metrics import kendall_tau, mse_percent2
 from nplib.predictor import Predictor
 from nplib.sources.surrogate import BEST_MEAN, BEST_VARIANCE
-from nplib.studies.published import WITHIN_CELL_BY_ACCURACY
-from nplib.training import TrainingConfig, fit_predictors
+from nplib.studies.published import WITHIN_CELL, WITHIN_CELL_BY_ACCURACY
+from nplib.training import TrainingConfig
 
 NO_RULE, NEXT_RUN, MEAN_OF_GOOD, BEST = "the bare first run", "first good run", "mean of good runs", "best run"
 FAILED = "failed"
@@ -266,6 +266,18 @@ def plausible_truth(
     return accuracies
 
 
+def simulated_best_of_three(test: np.ndarray, truth: np.ndarray, noise: float = 1.0, seed: int = 0) -> np.ndarray:
+    """Best of three validation runs of cells whose first run had this test accuracy, if the truth is as given.
+
+    Noise as in :func:`plausible_truth`; validation and test noise of the same run are correlated as in 54 real cells.
+    """
+    deviations = noise * np.interp(truth, *WITHIN_CELL_BY_ACCURACY)
+    runs = deviations * np.random.default_rng(seed).standard_normal((3, len(truth)))
+    same = WITHIN_CELL["correlation of validation and test between runs of a cell"]
+    runs[0] = same * (test - truth) + (1 - same**2) ** 0.5 * runs[0]
+    return truth + WITHIN_CELL["validation minus test accuracy (points)"] / 100 + runs.max(axis=0)
+
+
 @dataclass(frozen=True)
 class Ceiling:
     """What a perfect predictor would reach against labels: with all of the noise of 94 real cells, and with the least.
@@ -343,29 +355,31 @@ class Lesson:
 
 def fit_lessons(
     cells: Cells,
-    lessons: Sequence[Lesson],
+    lessons: Mapping[str, Sequence[Lesson]],
     config: TrainingConfig,
     *,
     device: str = "cpu",
     progress: bool = False,
-) -> list[Predictor]:
-    """Train a predictor on each lesson, all as one batch, and equal lessons once: those share one object.
+) -> dict[str, list[Predictor]]:
+    """Train a predictor on each lesson, by kind; all as one batch, and equal lessons once: those share one object.
 
     Predictors of the same seed have the same initial weights, order and dropout, so that those which learned different
     labels of the same cells differ by the labels alone.
     """
-    keys = [(lesson.seed, lesson.cells.tobytes(), lesson.labels.tobytes()) for lesson in lessons]
-    different = dict(zip(keys, lessons, strict=True))
+    keys = {
+        kind: [(lesson.seed, lesson.cells.tobytes(), lesson.labels.tobytes()) for lesson in some]
+        for kind, some in lessons.items()
+    }
+    different = {key: lesson for kind, some in lessons.items() for key, lesson in zip(keys[kind], some, strict=True)}
     # A cell of each lesson is a cell of its own, for its labels may differ.
     sizes = [len(lesson.cells) for lesson in different.values()]
-    fit = fit_predictors(
+    fit = config.fit(
         cells[np.concatenate([lesson.cells for lesson in different.values()])],
         np.concatenate([lesson.labels for lesson in different.values()]),
         [lesson.seed for lesson in different.values()],
-        config,
         training_cells=np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1]),
         device=device,
         progress=progress,
     )
     of_key = dict(zip(different, fit.predictors, strict=True))
-    return [of_key[key] for key in keys]
+    return {kind: [of_key[key] for key in some] for kind, some in keys.items()}

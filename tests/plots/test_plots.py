@@ -7,6 +7,7 @@ import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -45,7 +46,10 @@ DRAWN = {
     "deviations": lambda: plots.deviations(["a", "b"], [0.5, -1.5], ["one", "two"]),
     "quantile_differences": lambda: plots.quantile_differences(np.array([0.1, 0.9]), np.array([0.001, 0.0]), 0.004),
     "measured_beside_published": lambda: plots.measured_beside_published(
-        ["a"], np.array([1.0]), np.array([0.1]), {"paper": [2.0]}, "error"
+        pd.DataFrame({"setting": ["a", "a"], "code": ["ours", "paper"], "mse": [1.0, 2.0]}),
+        "mse",
+        "error",
+        {"a": (0.1, 0.2)},
     ),
 }
 

@@ -1,6 +1,7 @@
 """Pictures of noise show what they are given, and say when that is no measurement."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from plot_promises import (
     every_function_is_tried,
@@ -11,20 +12,18 @@ from plot_promises import (
 from nplib.plots import noise as plots_noise
 
 SHARES = np.array([0.7, 0.3])
-LINES = {"run": SHARES, "perfect": SHARES + 0.1}
+GROUPS = pd.DataFrame(
+    {"group": ["good", "poor"] * 2, "of": ["cells"] * 2 + ["error"] * 2, "share": [0.7, 0.3, 0.3, 0.7]}
+)
+TAUS = pd.DataFrame({"cells": ["all", "all"], "predictor": ["172 cells"] * 2, "kendall_tau": [0.5, 0.6]})
+RULES = pd.DataFrame(
+    [("bare", "bare", 30.0), ("bare", "bare", 50.0), ("rule", "bare", 3.0), ("rule", "bare", 5.0)],
+    columns=["learned from", "held against", "mse"],
+)
 DRAWN = {
-    "error_by_group": lambda: plots_noise.error_by_group(
-        ["good", "poor"], SHARES, {"rule": SHARES[::-1]}, {"noise": SHARES, "the rest": 2 * SHARES}
-    ),
-    "rank_ceilings": lambda: plots_noise.rank_ceilings(
-        [("epochs", [4, 108], LINES), ("split", ["all", "denoise-91"], LINES)], {"172 cells": (SHARES - 0.1, SHARES)}
-    ),
-    "rule_matrix": lambda: plots_noise.rule_matrix(
-        np.array([[[30.0, 50.0], [2.0, 2.0]], [[3.0, 5.0], [1.0, 1.0]]]),
-        ["no rule", "next run"],
-        ["no rule", "next run, 20 %"],
-        logarithmic=True,
-    ),
+    "error_by_group": lambda: plots_noise.error_by_group(GROUPS),
+    "rank_ceilings": lambda: plots_noise.rank_ceilings(TAUS, {"all": (0.8, 0.9), "above 91 %": (0.6, 0.7)}),
+    "rule_matrix": lambda: plots_noise.rule_matrix(RULES, "mse"),
     "what_sets_apart": lambda: plots_noise.what_sets_apart(
         ["energy", "gradient"], np.array([3.0, -2.0]), 0.5, (np.arange(2), SHARES, np.array([4, 0])), 0.01
     ),
@@ -40,21 +39,20 @@ def test_figures_are_closed_and_say_when_they_are_of_the_surrogate(draw):
     assert is_closed_and_marked_on_the_surrogate_alone(draw)
 
 
-def test_parts_of_an_error_stand_side_by_side_and_add_up():
-    shares, parts = DRAWN["error_by_group"]().axes
-    assert [bar.get_width() for bar in shares.patches] == pytest.approx([70, 30, 30, 70])
-    noise, rest = parts.containers
-    np.testing.assert_allclose([bar.get_x() for bar in rest], [bar.get_width() for bar in noise])
-    assert len(plots_noise.error_by_group(["good", "poor"], SHARES, {}).axes) == 1
+def test_shares_are_drawn_in_percent_by_group():
+    (axes,) = DRAWN["error_by_group"]().axes
+    assert [bar.get_width() for bar in axes.patches if bar.get_width()] == pytest.approx([70, 30, 30, 70])
 
 
-def test_every_figure_of_a_matrix_is_written_with_its_spread():
+def test_every_number_of_a_matrix_is_written_with_its_spread():
     texts = [text.get_text() for text in DRAWN["rule_matrix"]().axes[0].texts]
-    assert texts == ["40.00\n± 14.14", "2.00\n± 0.00", "4.00\n± 1.41", "1.00\n± 0.00"]
-    (alone,) = plots_noise.rule_matrix(np.ones((1, 1, 1)), ["a"], ["b"]).axes[0].texts
-    assert alone.get_text() == "1.00\n± n/a"
+    assert texts == ["40.00\n± 14.14", "4.00\n± 1.41"]
+    (alone,) = plots_noise.rule_matrix(RULES[:1], "mse").axes[0].texts
+    assert alone.get_text() == "30.00"
 
 
-def test_predictors_stand_in_the_last_panel():
-    first, last = DRAWN["rank_ceilings"]().axes
-    assert len(first.containers) == 0 and len(last.containers) == 1
+def test_predictors_stand_below_the_ceiling_of_their_cells():
+    (axes,) = DRAWN["rank_ceilings"]().axes
+    bands = [collection.get_paths()[0].get_extents() for collection in axes.collections if collection.get_paths()]
+    assert {(0.8, 0.9), (0.6, 0.7)} <= {(round(band.ymin, 6), round(band.ymax, 6)) for band in bands}
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["all", "above 91 %"]

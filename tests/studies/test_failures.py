@@ -7,7 +7,7 @@ from nplib.benchmark import FAILED_BELOW
 from nplib.errors import UserError
 from nplib.features import NAMES, compute_features
 from nplib.sources import load
-from nplib.studies.failures import compare_features, failed_run_counts, shares_by_value, typical_property
+from nplib.studies.failures import compare_features, shares_by_value
 from nplib.studies.published import ASKED_ABOUT
 
 
@@ -24,16 +24,8 @@ def features():
     return some, rest
 
 
-def test_failing_by_chance_is_counted_as_such():
-    runs = np.where(np.random.default_rng(0).random((200_000, 3)) < 0.05, 0.1, 0.9)
-    seen, by_chance = failed_run_counts(runs)
-    assert seen.sum() == len(runs) == pytest.approx(by_chance.sum())
-    np.testing.assert_allclose(seen, by_chance, atol=4 * np.sqrt(by_chance.max()))
-    assert seen @ np.arange(4) == (runs < FAILED_BELOW).sum()
-
-
 def test_the_feature_that_differs_is_found_and_chance_is_told_from_it(features):
-    apart = compare_features(*features, "abcd")
+    apart = compare_features(*features)
     assert apart.distinct(3) == [1]
     assert apart.distinct(3, at_most=1.0) == [1, 2] or apart.distinct(3, at_most=1.0) == [2, 1]
     assert apart.differences[1] == pytest.approx(3, abs=0.6)
@@ -46,16 +38,8 @@ def test_random_cells_seldom_differ_by_more_than_chance(features):
     beyond = 0
     for _ in range(40):
         order = random.permutation(len(rest))
-        beyond += bool(compare_features(rest[order[:50]], rest[order[50:]], "abcd").distinct(4))
+        beyond += bool(compare_features(rest[order[:50]], rest[order[50:]]).distinct(4))
     assert beyond <= 8
-
-
-def test_the_direction_of_a_typical_value_is_that_of_the_difference():
-    low, high = np.array([1.0, 2.0, 3.0, 4.0]), np.array([3.0, 5.0, 6.0, 7.0])
-    typical = typical_property(low, high, stands_for=2)
-    assert (typical.threshold, typical.above) == (3.0, False)
-    assert (typical.of_cells, typical.of_rest, typical.of_holders) == (0.75, 0.25, 3 / 5)
-    assert typical_property(high, low).above
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -72,7 +56,7 @@ def test_shares_by_value_count_every_cell_once(features, sign):
 @pytest.mark.parametrize("count", [0, 2_000])
 def test_cells_that_nothing_can_be_said_of_are_refused(features, count):
     with pytest.raises(UserError, match=f"{count} cells are held against 2000"):
-        compare_features(np.zeros((count, 4)), features[1], "abcd")
+        compare_features(np.zeros((count, 4)), features[1])
 
 
 def test_real_cells_that_always_fail_differ_by_their_signal(sample_path):
@@ -80,10 +64,10 @@ def test_real_cells_that_always_fail_differ_by_their_signal(sample_path):
     failed = sample.values() < FAILED_BELOW  # the best of three
     assert failed[sample.indices(ASKED_ABOUT)].all()
     features = compute_features(sample.cells)
-    apart = compare_features(features[failed], features[~failed], NAMES)
+    apart = compare_features(features[failed], features[~failed])
     first, *_ = apart.distinct(5)
     assert NAMES[first] == "log_largest_energy" and apart.differences[first] > 4 * apart.by_chance
     # Found in these cells, it holds for others: those of which a shorter run failed.
     others = (sample.values(budget=36) < FAILED_BELOW) & ~failed
-    again = compare_features(features[others], features[~others & ~failed], NAMES)
+    again = compare_features(features[others], features[~others & ~failed])
     assert again.differences[first] > 2 * again.by_chance

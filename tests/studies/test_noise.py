@@ -31,6 +31,7 @@ from nplib.studies.noise import (
     plausible_truth,
     rank_ceiling,
     run_noise,
+    simulated_best_of_three,
     table_figures,
 )
 from nplib.training import TrainingConfig
@@ -276,15 +277,11 @@ def test_the_band_of_noise_holds_what_real_pairs_of_labels_show(sample_path, sha
     places = np.searchsorted(order, sample.hashes)
     best, test = sample.values(), every[places]
     sound = (best > 0.8) & (test > 0.8)
-    random = np.random.default_rng(1)
     taus = []
     for noise in (1.0, LEAST_NOISE):
         truth = plausible_truth(every, noise=noise)[places]
-        deviations = noise * np.interp(truth, *published.WITHIN_CELL_BY_ACCURACY)
-        others = deviations * random.standard_normal((3, len(truth)))
-        same = published.WITHIN_CELL["correlation of validation and test between runs of a cell"]
-        others[0] = same * (test - truth) + np.sqrt(1 - same**2) * others[0]  # the very run that was tested
-        taus.append(kendall_tau((truth + others.max(axis=0))[sound], test[sound]))
+        simulated = simulated_best_of_three(test, truth, noise)
+        taus.append(kendall_tau(simulated[sound], test[sound]))
     assert taus[0] < kendall_tau(best[sound], test[sound]) < taus[1]
 
 
@@ -295,16 +292,12 @@ def test_lessons_together_teach_what_each_teaches_alone(small_surrogate):
     graphs, labels = small_surrogate.cells, small_surrogate.accuracy_labels()
     other = labels - 0.01
     cells = np.random.default_rng(0).permutation(len(labels))
-    lessons = [
-        Lesson(cells[:40], labels[cells[:40]], 0),
-        Lesson(cells[:40], other[cells[:40]], 0),
-        Lesson(cells[20:54], labels[cells[20:54]], 1),
-        Lesson(cells[:40], labels[cells[:40]].copy(), 0),
-    ]
-    predictors = fit_lessons(graphs, lessons, SMALL)
-    assert predictors[3] is predictors[0] and len(set(predictors)) == 3
+    first = [Lesson(cells[:40], labels[cells[:40]], 0), Lesson(cells[20:54], labels[cells[20:54]], 1)]
+    second = [Lesson(cells[:40], other[cells[:40]], 0), Lesson(cells[:40], labels[cells[:40]].copy(), 0)]
+    taught = fit_lessons(graphs, {"first": first, "second": second}, SMALL)
+    assert taught["second"][1] is taught["first"][0] and len({*taught["first"], *taught["second"]}) == 3
     few = graphs[:50]
-    for lesson, predictor in zip(lessons, predictors, strict=True):
+    for lesson, predictor in zip(first + second, taught["first"] + taught["second"], strict=True):
         learned = np.full(len(labels), np.nan)  # labels of no other cell are known
         learned[lesson.cells] = lesson.labels
         (alone,) = SMALL.fit(graphs, learned, [lesson.seed], training_cells=lesson.cells).predictors
