@@ -110,7 +110,7 @@ def what_sets_apart(
     axes[0].axvline(0, color=GREY, linewidth=1)
     axes[0].set(xlabel="difference (standard deviations)", yticks=rows)
     axes[0].set_yticklabels(names, size=9)
-    axes[0].legend(fontsize=9, loc="lower right" if differences[-1] < 0 else "lower left")
+    axes[0].legend(fontsize=9)
     _draw_shares(axes[1], *shares)
     axes[1].axhline(100 * overall, color=ORANGE, linestyle="--", linewidth=1.2, label="all cells")
     axes[1].set(xlabel=names[0], ylabel="cells that failed (%)")
