@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from nplib.cell import INPUT, INTERIOR_OPERATIONS, MAX_VERTICES, OPERATION_CODES, OUTPUT
+from nplib.cell import INPUT, INTERIOR_OPERATIONS, MAX_EDGES, MAX_VERTICES, OPERATION_CODES, OUTPUT, Cells
 from nplib.errors import UserError
+from nplib.space import SPACE_SIZE, load_space
 
 BUDGETS = (4, 12, 36, 108)
 RUNS = 3
@@ -37,6 +40,12 @@ AXES = (
     f"point: {', '.join(POINTS)}",
     f"metric: {', '.join(METRICS)}",
 )
+
+
+# Attributes in which a file says something of itself, and what a Benchmark calls them.
+ATTRIBUTES = {"source": "source", "labels": "labels", "kind": "kind", "source_sha256": "sha256"}
+# Longest text of a dataset of hashes: 32 characters of four bytes.
+HASH_BYTES = 128
 
 
 class BadBenchmark(UserError):
@@ -98,8 +107,10 @@ def check_layout(datasets: Mapping[str, h5py.Dataset | np.ndarray], place: str) 
     if groups:
         raise BadBenchmark(f"{place}: {', '.join(groups)} is no dataset; make the file anew with nplib convert")
     num_cells = datasets["hash"].shape[0] if datasets["hash"].shape else 0
-    if not num_cells:
-        raise BadBenchmark(f"{place}: dataset hash has shape {datasets['hash'].shape}; it needs (N,), N cells")
+    if not 0 < num_cells <= SPACE_SIZE:
+        raise BadBenchmark(
+            f"{place}: dataset hash has shape {datasets['hash'].shape}; it needs (N,), N cells, at most {SPACE_SIZE:,}"
+        )
     for name, (shape, dtype) in LAYOUT.items():
         found = datasets[name]
         if found.shape != (num_cells, *shape):
@@ -107,7 +118,7 @@ def check_layout(datasets: Mapping[str, h5py.Dataset | np.ndarray], place: str) 
                 f"{place}: dataset {name} has shape {found.shape}; for {num_cells:,} cells it must be "
                 f"{(num_cells, *shape)}"
             )
-        if found.dtype.kind not in KINDS[dtype.kind]:
+        if found.dtype.kind not in KINDS[dtype.kind] or found.dtype.itemsize > HASH_BYTES:
             raise BadBenchmark(f"{place}: dataset {name} is of type {found.dtype}; it must be {dtype}")
 
 
@@ -222,6 +233,55 @@ def check_figures(arrays: Mapping[str, np.ndarray], place: str) -> None:
         )
 
 
+def check_names(arrays: Mapping[str, np.ndarray], place: str) -> None:
+    """That every graph is a cell of NASBench-101, whole and pruned, and has the module hash that stands beside it."""
+    num_vertices, adjacency, operations = arrays["num_vertices"], arrays["adjacency"], arrays["operations"]
+    space = load_space()
+    found = space.find_cells(Cells(num_vertices, adjacency, operations))
+    wrong = (found < 0) | (space.num_vertices[found] != num_vertices)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise BadBenchmark(
+            f"{place}: cell {row}, of hash {arrays['hash'][row].decode()}, is none of NASBench-101: every vertex must "
+            f"be on a path from input to output, and there are at most {MAX_EDGES} edges, not {adjacency[row].sum()}"
+        )
+    wrong = space.hashes[found] != arrays["hash"]
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise BadBenchmark(
+            f"{place}: cell {row} has the hash {arrays['hash'][row].decode()}, and that of its graph is "
+            f"{space.hashes[found[row]].decode()}; get the file again, or convert it again from the tfrecord"
+        )
+
+
+def digest_of(arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> str:
+    """SHA-256 of what a file holds, whatever way it is stored: its arrays, and what it says of itself."""
+    digest = hashlib.sha256(json.dumps(dict(about), sort_keys=True).encode())
+    for name, (_, dtype) in LAYOUT.items():
+        array = np.ascontiguousarray(arrays[name], dtype=dtype.newbyteorder("<"))
+        digest.update(f"{name} {array.shape}".encode())
+        digest.update(array.data.cast("B") if array.dtype.kind != "S" else array.view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def open_datasets(file: h5py.File, place: str) -> dict[str, h5py.Dataset | h5py.Group]:
+    """What a file itself holds of the layout; nothing that leads out of it, or around in it, is followed."""
+    found = {}
+    for name in file:
+        link = file.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise BadBenchmark(f"{place}: {name} is a link to elsewhere, which is not followed; store the data itself")
+        if name not in LAYOUT:
+            continue
+        found[name] = file[name]
+        if isinstance(found[name], h5py.Dataset) and (found[name].is_virtual or found[name].external):
+            raise BadBenchmark(
+                f"{place}: dataset {name} is virtual or lies in another file, which is not followed; store the data "
+                "itself"
+            )
+    return found
+
+
 def read_attributes(file: h5py.File, path: Path) -> dict[str, str]:
     """What our files say of themselves; nothing where a file says nothing."""
     version = file.attrs.get("schema_version", SCHEMA_VERSION)
@@ -233,7 +293,7 @@ def read_attributes(file: h5py.File, path: Path) -> dict[str, str]:
             "update nplib, or convert again"
         )
     about = {}
-    for name, field in (("source", "source"), ("labels", "labels"), ("kind", "kind"), ("source_sha256", "sha256")):
+    for name, field in {**ATTRIBUTES, "digest": "digest"}.items():
         value = file.attrs.get(name)
         if isinstance(value, bytes):
             value = value.decode(errors="replace")

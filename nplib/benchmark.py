@@ -20,6 +20,7 @@ import numpy as np
 
 from nplib._files import expand, replacing
 from nplib._layout import (
+    ATTRIBUTES,
     AXES,
     BUDGETS,
     LAYOUT,
@@ -35,8 +36,11 @@ from nplib._layout import (
     check_graphs,
     check_hashes,
     check_layout,
+    check_names,
+    digest_of,
     empty_metrics,
     metric_position,
+    open_datasets,
     read_attributes,
 )
 from nplib.cell import Cell, Cells
@@ -164,7 +168,8 @@ class Benchmark:
         Raises
         ------
         BadBenchmark
-            If it is not there, is no HDF5, is of a newer layout, or holds what cannot be.
+            If it is not there, is no HDF5, is of a newer layout, or holds what cannot be; if it states a digest that
+            its arrays do not have; if it states none, as the reference's own, and a graph is not of its hash.
         """
         path = expand(path)
         if not path.is_file():
@@ -174,14 +179,27 @@ class Benchmark:
             # No lock: some shared file systems have none, and what we write is complete before it has its name.
             with h5py.File(path, "r", locking=False) as file:
                 about = read_attributes(file, path)
-                check_layout(file, str(path))
-                arrays = {attribute(name): file[name][()] for name in LAYOUT}
-        except (OSError, RuntimeError, KeyError) as error:
+                datasets = open_datasets(file, str(path))
+                check_layout(datasets, str(path))
+                arrays = {attribute(name): dataset[()] for name, dataset in datasets.items()}
+        except UserError:
+            raise
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
             raise BadBenchmark(
                 f"{path} cannot be read as HDF5 ({error}); it may be another kind of file, or cut short: "
                 "convert it again from the tfrecord (nplib convert), or fetch it again"
             ) from error
-        return cls(**arrays, **about, path=path)
+        stated = about.pop("digest", None)
+        benchmark = cls(**arrays, **about, path=path)
+        arrays = {name: getattr(benchmark, attribute(name)) for name in LAYOUT}
+        if stated is None or stated != digest_of(arrays, about):
+            check_names(arrays, str(path))
+            if stated is not None:
+                raise BadBenchmark(
+                    f"{path} is not as it was written: its arrays do not have the digest that it states. It is "
+                    "damaged, or something changed it; convert it again (nplib convert), or fetch it again"
+                )
+        return benchmark
 
     def save(self, target: str | os.PathLike, overwrite: bool = False) -> None:
         """Write the benchmark as HDF5, whole or not at all.
@@ -201,13 +219,13 @@ class Benchmark:
         """The HDF5 file, made in memory: HDF5 itself crashes the interpreter when a disk is full."""
         image = io.BytesIO()
         with h5py.File(image, "w") as file:
+            arrays = {name: getattr(self, attribute(name)) for name in LAYOUT}
+            about = {field: getattr(self, field) for field in ATTRIBUTES.values()}
             for name, (_, dtype) in LAYOUT.items():
-                file.create_dataset(name, data=getattr(self, attribute(name)), dtype=dtype)
+                file.create_dataset(name, data=arrays[name], dtype=dtype)
             file.attrs["schema_version"] = SCHEMA_VERSION
-            file.attrs["source"] = self.source
-            file.attrs["source_sha256"] = self.sha256
-            file.attrs["labels"] = self.labels
-            file.attrs["kind"] = self.kind
+            file.attrs.update({name: about[field] for name, field in ATTRIBUTES.items()})
+            file.attrs["digest"] = digest_of(arrays, about)
             file["metrics"].attrs["axes"] = AXES
             file["metrics"].attrs["units"] = UNITS
         return image.getbuffer()

@@ -1,14 +1,17 @@
 """nplib._layout: what a benchmark file must hold, and what is said of one that does not."""
 
+import os
+import time
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from flip_bits import flip_bits
 
 from nplib._layout import LAYOUT
 from nplib.benchmark import BadBenchmark, Benchmark, empty_metrics
-from nplib.cell import Cell
+from nplib.cell import Cell, Cells
 
 CHAIN = Cell([[0, 1, 0], [0, 0, 1], [0, 0, 0]], ["input", "conv3x3-bn-relu", "output"])
 POOL = Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["input", "maxpool3x3", "output"])
@@ -164,3 +167,138 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path, file):
         cut.write_bytes(whole[:length])
         with pytest.raises(BadBenchmark, match=r"cut\.hdf5"):
             Benchmark.open(cut)
+
+
+# What the arrays say against what the file says
+
+
+def test_no_flipped_bit_gives_other_results_in_silence(file):
+    outcomes = flip_bits(file, 400)
+    assert set(outcomes) <= {"refused", "equal"} and outcomes["refused"] > 80  # of three cells there is little to hit
+
+
+@pytest.mark.parametrize("name", ["source", "labels", "kind", "source_sha256", "digest"])
+def test_what_was_changed_after_writing_is_refused(file, name):
+    with h5py.File(file, "r+") as stored:
+        stored.attrs[name] = "0" * 64
+    with pytest.raises(BadBenchmark, match=r"three\.hdf5 is not as it was written"):
+        Benchmark.open(file)
+
+
+@pytest.fixture
+def foreign(file) -> Path:
+    """A file that states no digest, as the reference's own."""
+    with h5py.File(file, "r+") as stored:
+        del stored.attrs["digest"]
+    return file
+
+
+def test_a_file_without_a_digest_is_taken_where_graphs_have_their_hashes(benchmark, foreign):
+    assert np.array_equal(Benchmark.open(foreign).metrics, benchmark.metrics)
+
+
+LOOSE = Cell([[0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]], ["input", *["maxpool3x3"] * 2, "output"])
+APART = Cell([[0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]], ["input", *["maxpool3x3"] * 2, "output"])
+FULL = Cell(np.triu(np.ones((7, 7), int), 1), ["input", *["maxpool3x3"] * 5, "output"])
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (LOOSE, "cell 1, of hash .* every vertex must be on a path"),
+        (APART, "cell 1, of hash .* every vertex must be on a path"),
+        (FULL, "at most 9 edges, not 21"),
+        (CHAIN, f"cell 1 has the hash {POOL.module_hash}, and that of its graph is {CHAIN.module_hash}"),
+    ],
+)
+def test_a_graph_that_has_not_its_hash_or_is_no_cell_is_refused(foreign, cell, message):
+    num_vertices, adjacency, operations = (
+        getattr(Cells.of([cell]), name)[0] for name in ("num_vertices", "adjacency", "operations")
+    )
+    with h5py.File(foreign, "r+") as stored:
+        for name, value in zip(list(LAYOUT)[1:], (num_vertices, 0, adjacency, operations), strict=False):
+            stored[name][1] = value
+    with pytest.raises(BadBenchmark, match=message):
+        Benchmark.open(foreign)
+
+
+def test_swapped_hashes_are_named(shared):
+    message = r"cell 0 has the hash eb0ef54e91ef162c9d690f3bb09a96ae, and that of its graph is fe50beb1c1cb744f1e88117"
+    with pytest.raises(BadBenchmark, match=message):
+        Benchmark.open(shared / "faults" / "hash_swapped.hdf5")
+
+
+# What leads out of a file
+
+
+def external(file):
+    shape = file["metrics"].shape
+    Path("raw").write_bytes(bytes(4 * int(np.prod(shape))))
+    del file["metrics"]
+    file.create_dataset("metrics", shape, "f4", external=[("raw", 0, h5py.h5f.UNLIMITED)])
+
+
+def virtual(source):
+    def change(file):
+        shape = file["metrics"].shape
+        layout = h5py.VirtualLayout(shape, "f4")
+        layout[:] = h5py.VirtualSource(source, "metrics", shape)
+        del file["metrics"]
+        file.create_virtual_dataset("metrics", layout)
+
+    return change
+
+
+def link(kind, name="metrics"):
+    def change(file):
+        if name in file:
+            file.move(name, "elsewhere")
+        file[name] = kind
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (external, "dataset metrics is virtual or lies in another file"),
+        (virtual("other.hdf5"), "dataset metrics is virtual or lies in another file"),
+        (virtual("."), "dataset metrics is virtual or lies in another file"),
+        (virtual("pipe"), "dataset metrics is virtual or lies in another file"),
+        (link(h5py.SoftLink("/elsewhere")), "metrics is a link to elsewhere"),
+        (link(h5py.SoftLink("/metrics")), "metrics is a link to elsewhere"),
+        (link(h5py.ExternalLink("pipe", "metrics")), "metrics is a link to elsewhere"),
+        (link(h5py.ExternalLink("/dev/zero", "x"), "unheard_of"), "unheard_of is a link to elsewhere"),
+    ],
+)
+def test_what_leads_out_of_a_file_is_refused_before_it_is_followed(foreign, monkeypatch, change, message):
+    monkeypatch.chdir(foreign.parent)
+    os.mkfifo("pipe")  # whoever opens it waits for ever
+    with h5py.File(foreign, "r+") as stored:
+        change(stored)
+    with pytest.raises(BadBenchmark, match=message):
+        Benchmark.open(foreign)
+
+
+def test_a_virtual_dataset_of_itself_is_refused(shared):
+    with pytest.raises(BadBenchmark, match="dataset metrics is virtual"):
+        Benchmark.open(shared / "faults" / "virtual_self.hdf5")
+
+
+def test_more_cells_than_there_are_take_no_memory(foreign):
+    with h5py.File(foreign, "r+") as stored:
+        for name, (shape, dtype) in LAYOUT.items():
+            del stored[name]
+            stored.create_dataset(name, (10**9, *shape), dtype, chunks=(1000, *shape))
+    with pytest.raises(BadBenchmark, match=r"hash has shape \(1000000000,\); it needs .* at most 423,624"):
+        Benchmark.open(foreign)
+
+
+def test_a_whole_table_opens_in_a_second(surrogate, tmp_path):
+    surrogate.save(tmp_path / "table.hdf5")
+    times = []
+    for _ in range(5):
+        started = time.thread_time()
+        Benchmark.open(tmp_path / "table.hdf5")
+        times.append(time.thread_time() - started)
+    assert min(times) < 1

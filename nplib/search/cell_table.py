@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nplib._files import replacing
+from nplib._files import expand, replacing
 from nplib.benchmark import Benchmark
 from nplib.errors import UserError
 from nplib.space import Space
@@ -87,7 +87,7 @@ def read_labels(path: str | os.PathLike, space: Space) -> tuple[np.ndarray, np.n
         If the file cannot be read, lacks a column, holds no cell, one that the space has not or one twice, or an
         accuracy is missing or no fraction.
     """
-    path = Path(path)
+    path = expand(path)
     first_line: dict[int, int] = {}
     accuracies = []
     for line, name, text in _lines(path):

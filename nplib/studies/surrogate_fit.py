@@ -19,7 +19,7 @@ from scipy.special import expit
 from scipy.stats import norm, rankdata
 
 from nplib._devices import map_on_cores
-from nplib._files import check_target, replacing, sha256_of, write_json
+from nplib._files import check_target, expand, replacing, sha256_of, write_json
 from nplib.benchmark import BUDGETS, RUNS, Benchmark
 from nplib.errors import UserError
 from nplib.sources.surrogate import (
@@ -107,8 +107,9 @@ def fit_surrogate(
     """
     if importlib.util.find_spec("sklearn") is None:
         raise UserError('fitting needs scikit-learn: pip install "scikit-learn>=1.5", or nplib with its extra "fit"')
+    folder = expand(folder)
     for name in (TABLES, DESCRIPTION):
-        check_target(Path(folder) / name, overwrite)
+        check_target(folder / name, overwrite)
     accuracies = np.stack([sample.values(budget=budget) for budget in BUDGETS], axis=1)
     seconds = sample.values("training_time")
     space = load_space()
@@ -135,10 +136,10 @@ def fit_surrogate(
     }
     watch("the predictor on the sample")
     description["real"] = measure_sample(sample, draws)
-    with replacing(Path(folder) / TABLES, overwrite) as partial, open(partial, "wb") as file:
+    with replacing(folder / TABLES, overwrite) as partial, open(partial, "wb") as file:
         np.savez_compressed(file, **stored)
-    description["sha256"] = sha256_of(Path(folder) / TABLES)
-    write_json(Path(folder) / DESCRIPTION, description, overwrite)
+    description["sha256"] = sha256_of(folder / TABLES)
+    write_json(folder / DESCRIPTION, description, overwrite)
     return description
 
 

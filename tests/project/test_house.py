@@ -22,7 +22,7 @@ USES = {
     "metrics": ("errors",),
     "cell": ("errors",),
     "space": ("cell", "_files", "_hashing"),
-    "_layout": ("cell",),
+    "_layout": ("space",),
     "benchmark": ("space", "_layout"),
     "splits": ("benchmark",),
     "features": ("space",),
