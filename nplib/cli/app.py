@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,7 +18,7 @@ from nplib.cli.validate import validate
 from nplib.errors import UserError
 
 if TYPE_CHECKING:
-    from nplib.publish.build import Step
+    from nplib.publish.kernels import Step
 
 DATA_HELP = (
     "full, surrogate or sample; auto takes full if it is here, else surrogate; or a path to an .hdf5, .tfrecord or the "
@@ -298,16 +299,20 @@ def book(
         ),
     ] = None,
     html: Annotated[bool, typer.Option("--html/--no-html", help="Build the pages when the notebooks have run.")] = True,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Notebooks at a time; as many as cores and free memory allow if not given."),
+    ] = None,
     project: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="The book's folder; the current one or one above it if not given."),
     ] = None,
 ) -> None:
-    """Run the notebooks in order and build the book, into _build/html.
+    """Run the notebooks, several at a time, and build the book, into _build/html.
 
-    A notebook whose cells, parameters, data and package are those of
-    its last run is not run again. One that fails stops everything, and
-    what it had done until then is kept in _build/partial.
+    A notebook whose cells, parameters, data and code are those of its
+    last run is not run again. If one fails the others end and no pages
+    are built; what it had done until then is kept in _build/partial.
     """
     from nplib.publish.build import build_book
 
@@ -318,6 +323,7 @@ def book(
         parameters=_pairs(parameters or []),
         only=only or (),
         force=force,
+        jobs=jobs,
         html=html,
         watch=_Lines(),
         progress=True,
@@ -339,23 +345,24 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 
 class _Lines:
-    """One line on stderr for each step of the book; on a terminal, it counts cells while a notebook runs."""
+    """One line on stderr for each step that ended; on a terminal, one more counts the cells of those that run."""
 
     def __init__(self) -> None:
-        self.live = sys.stderr.isatty()
+        self.running: dict[str, Step] = {}
 
     def __call__(self, step: Step) -> None:
+        live = sys.stderr.isatty()
+        text = ""
         if step.state == "running":
-            if self.live:
-                cells = f"cell {step.cell} of {step.cells}" if step.cells else ""
-                self._write(step, cells, end="")
-            return
-        self._write(step, step.reason if step.state == "done" else "", end="\n")
-
-    def _write(self, step: Step, remark: str, end: str) -> None:
-        seconds = f"{step.seconds:7.1f} s" if step.state != "unchanged" else " " * 9
-        line = f"{step.name:<24} {step.state:<10}{seconds}  {remark}"
-        sys.stderr.write(("\r\x1b[2K" if self.live else "") + line.rstrip() + end)
+            self.running[step.name] = step
+        else:
+            self.running.pop(step.name, None)
+            seconds = f"{step.seconds:7.1f} s" if step.seconds else " " * 9
+            text = f"{step.name:<24} {step.state:<10}{seconds}  {step.reason}".rstrip() + "\n"
+        if live:
+            at = (f"{name} {one.cell}/{one.cells}".removesuffix(" 0/0") for name, one in self.running.items())
+            text = f"\r\x1b[2K{text}{'   '.join(at)[: shutil.get_terminal_size().columns - 1]}"
+        sys.stderr.write(text)
         sys.stderr.flush()
 
 

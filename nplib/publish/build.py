@@ -1,58 +1,38 @@
-"""The whole book from its notebooks: each is run by papermill in the order of ``_toc.yml``, unless nothing changed.
+"""The whole book from its notebooks: doit decides which run, papermill runs several at a time, Jupyter Book the rest.
 
-A notebook is run again when its cells, its parameters, the package, the data, the versions of what it computes with,
-or the results that it gathers differ from those that its executed copy was made from. Everything made lies in
-``_build``: ``executed`` copies, each with a ``.json`` that says what it was made from; ``results`` of the notebooks;
-``partial``, a copy that is being made or whose notebook failed; ``source`` and ``html``, the pages.
+A notebook runs again when something that decides it (:mod:`nplib.publish.inputs`) differs from its last run. All that
+is made lies in ``_build``: ``executed`` copies; ``results`` of the notebooks; ``partial``, what is being made or
+failed; ``tasks.json``, doit's memory; ``source`` and ``html``, the pages.
 """
 
 from __future__ import annotations
 
 import os
-import site
-import sys
+import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-import nplib
-from nplib._files import sha256_of
+import joblib
+import psutil
+from doit.control import TaskControl
+from doit.dependency import DatabaseException, Dependency, JsonDB
+from doit.reporter import ZeroReporter
+from doit.runner import MThreadRunner
+from doit.task import Task
+
+from nplib._files import expand, sha256_of, write_json
 from nplib.benchmark import SURROGATE
 from nplib.errors import UserError
-from nplib.publish.fingerprint import Stamp, files_in, inputs_of
-from nplib.publish.pages import QUICK_BANNER, assemble, build_html, data_banner, data_warning, find_project, toc_pages
-from nplib.publish.parameters import Notebook, find_notebooks, select_notebooks, values_of
+from nplib.publish.inputs import inputs_of, state_of
+from nplib.publish.kernels import Kernels, NotebookFailed, Step, environment, make_publishable
+from nplib.publish.notebooks import Notebook, find_notebooks, select_notebooks, values_of
+from nplib.publish.pages import QUICK_BANNER, assemble, build_html, data_banner, data_warning
+from nplib.publish.project import data_folder, find_project, toc_pages
 
-
-class NotebookFailed(UserError):
-    """A cell of a notebook ended in an error; the message says which, and where the executed part is."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """How far the work is, for whoever watches it.
-
-    Parameters
-    ----------
-    name : str
-        A notebook's name, or ``"pages"``.
-    state : str
-        ``"running"``, ``"unchanged"``, ``"done"`` or ``"failed"``.
-    seconds : float
-        Since the step began.
-    cell, cells : int
-        Number of the cell that runs, counted from 1, and of all in the notebook; 0 if it has none.
-    reason : str
-        Why the notebook runs.
-    """
-
-    name: str
-    state: str
-    seconds: float = 0.0
-    cell: int = 0
-    cells: int = 0
-    reason: str = ""
+MEMORY_OF_ONE = 2.5e9  # bytes that a notebook may need at its peak
 
 
 @dataclass(frozen=True)
@@ -63,7 +43,6 @@ class Data:
     banner: str = ""  # plain text, for every page
     warning: str = ""  # Markdown, for pages made by notebooks
     identity: Mapping[str, object] = field(default_factory=dict)
-    records: Mapping[str, object] = field(default_factory=dict)  # as identity, of the file of records
 
 
 def _unwatched(step: Step) -> None:
@@ -78,11 +57,12 @@ def build_book(
     parameters: Mapping[str, str] | None = None,
     only: Sequence[str] = (),
     force: bool = False,
+    jobs: int | None = None,
     html: bool = True,
     watch: Callable[[Step], None] = _unwatched,
     progress: bool = False,
 ) -> Path | None:
-    """Run the notebooks whose inputs changed, in order, then build and check the pages.
+    """Run the notebooks whose inputs changed, several at a time, then build the pages.
 
     Parameters
     ----------
@@ -93,15 +73,17 @@ def build_book(
     quick : bool
         Let the notebooks do with fewer seeds and repeats. Every page says so.
     parameters : mapping, optional
-        Text of a value by parameter name, for every notebook that has the name.
+        Text of a value by parameter name, for every notebook that has the name. Every page says so.
     only : sequence of str
         Names of the notebooks to run; then no pages are built, since they would mix runs.
     force : bool
         Run notebooks whose inputs did not change, too.
+    jobs : int, optional
+        Notebooks at a time, which share the cores; by default as many as cores and free memory allow.
     html : bool
         Build the pages.
     watch : callable
-        Called with a :class:`Step` at every change.
+        Called with a :class:`~nplib.publish.kernels.Step` at every change, by one thread at a time.
     progress : bool
         Show the download of data on stderr.
 
@@ -115,6 +97,7 @@ def build_book(
     BadParameter, BadNotebook, BadTableOfContents
         Before anything is run.
     NotebookFailed, PagesFailed
+        When the other notebooks have ended.
     """
     from filelock import FileLock, Timeout
 
@@ -127,48 +110,20 @@ def build_book(
         with FileLock(build / ".lock", timeout=0):
             needs_data = any("data" in notebook.parameters for notebook in notebooks)
             used = find_data(project, data, progress=progress) if needs_data else Data()
-            run_notebooks(project, notebooks, values, used, quick=quick, force=force, watch=watch)
+            run = _Run(project, used, quick, values, force, watch)
+            run.run(notebooks, jobs or jobs_here(len(notebooks)))
             if only or not html:
                 return None
-            banners = [text for text in (QUICK_BANNER if quick else "", used.banner) if text]
-            return _build_pages(project, banners, used.warning, watch)
+            given = ", ".join(f"{name} = {text}" for name, text in (parameters or {}).items())
+            banners = [QUICK_BANNER if quick else "", used.banner, f"Built with {given}." if given else ""]
+            return run.make_pages([banner for banner in banners if banner])
     except Timeout:
         raise UserError(f"another build is at work in {build}; wait for it to end") from None
 
 
-def run_notebooks(
-    project: Path,
-    notebooks: Sequence[Notebook],
-    values: Mapping[PurePosixPath, Mapping[str, object]],
-    data: Data,
-    *,
-    quick: bool = False,
-    force: bool = False,
-    watch: Callable[[Step], None] = _unwatched,
-) -> None:
-    """Bring the executed copies of notebooks up to date, one after the other; see :func:`run_notebook`.
-
-    Parameters
-    ----------
-    project : Path
-        The book's folder.
-    notebooks : sequence of Notebook
-        In the order in which they are to run.
-    values : mapping
-        By page: what :func:`nplib.publish.parameters.values_of` made of the values given.
-    data : Data
-        What all of them are given as their data.
-    quick, force, watch
-        See :func:`build_book`.
-
-    Raises
-    ------
-    NotebookFailed
-        If a cell ends in an error; the notebooks after it are not run.
-    """
-    for notebook in notebooks:
-        own = _own_parameters(project, notebook, data, quick)
-        run_notebook(project, notebook, own | dict(values[notebook.page]), data, force=force, watch=watch)
+def jobs_here(notebooks: int) -> int:
+    """How many notebooks to run at a time: one a core, as far as they and free memory reach."""
+    return max(1, min(notebooks, joblib.cpu_count(), int(psutil.virtual_memory().available // MEMORY_OF_ONE)))
 
 
 def find_data(project: Path, data: str = "auto", *, progress: bool = False) -> Data:
@@ -182,217 +137,208 @@ def find_data(project: Path, data: str = "auto", *, progress: bool = False) -> D
     if data == "auto":
         data = sources.choose(folder, progress=progress)
     benchmark = sources.load(data, folder=folder, progress=progress)
-    argument = str(Path(data).resolve()) if Path(data).is_file() else data
+    argument = str(expand(data).resolve()) if expand(data).is_file() else data
     identity: dict[str, object] = {
         "source": benchmark.source,
         "labels": benchmark.labels,
         "cells": len(benchmark),
         "sha256": benchmark.sha256,
+        # What notebooks set beside it, where it is here.
+        "others": {path.name: state_of(path) for path in sorted(folder.glob("*")) if path.is_file()},
     }
     # The surrogate's file may be made anew at any time, and is the same; its SHA-256 is that of what it is made from.
     if benchmark.path is not None and data != SURROGATE:
-        identity |= _state_of(benchmark.path)
-    records = sources.find_records(folder=folder)
-    warning = data_warning(benchmark, toc_pages(project))
-    return Data(argument, data_banner(benchmark), warning, identity, _state_of(records) if records else {})
+        identity |= state_of(benchmark.path)
+    return Data(argument, data_banner(benchmark), data_warning(benchmark, toc_pages(project)), identity)
 
 
-def _state_of(path: Path) -> dict[str, object]:
-    status = path.stat()
-    return {"path": str(path.resolve()), "bytes": status.st_size, "changed": status.st_mtime_ns}
+class _Record(JsonDB):
+    """What doit writes down of tasks, whole or not at all."""
+
+    def dump(self) -> None:
+        write_json(self.name, self._db, overwrite=True)
 
 
-def data_folder(project: Path) -> Path:
-    """Where data are: ``NPLIB_DATA``, or ``data`` of the project."""
-    return Path(os.environ.get("NPLIB_DATA") or project / "data").resolve()
+class _Memory(Dependency):
+    """What doit knows of the last run of each task that ended well; one that fails now changes nothing in that."""
+
+    @classmethod
+    def open(cls, path: Path) -> _Memory:
+        try:
+            return cls(_Record, str(path))
+        except DatabaseException:  # damaged, which only means that all is run
+            path.unlink()
+            return cls(_Record, str(path))
+
+    def remove_success(self, task: Task) -> None:
+        pass
 
 
-def _own_parameters(project: Path, notebook: Notebook, data: Data, quick: bool) -> dict[str, object]:
-    own = {
-        "data": _seen_from(notebook.path.parent, data.argument, project),
-        "quick": quick,
-        "results_folder": _seen_from(notebook.path.parent, str(project / "_build" / "results"), project),
-    }
-    return {name: value for name, value in own.items() if name in notebook.parameters}
+class _Reporter(ZeroReporter):
+    """Tells of tasks that do not run, and keeps what is done, whatever may happen to the next."""
+
+    def __init__(self, watch: Callable[[Step], None], memory: _Memory) -> None:
+        self.watch, self.memory = watch, memory
+
+    def add_success(self, task: Task) -> None:
+        self.memory.backend.dump()
+
+    def skip_uptodate(self, task: Task) -> None:
+        self.watch(Step(task.doc, "unchanged"))
+
+    def add_failure(self, task: Task, fail_info: object) -> None:
+        if not task.executed:
+            self.watch(Step(task.doc, "left out", reason="a notebook that it gathers results from failed"))
 
 
-def _seen_from(folder: Path, path: str, project: Path) -> str:
-    # The published page shows the parameters, and should not tell where the project lies.
-    if Path(path).is_relative_to(project):
-        return Path(os.path.relpath(path, folder)).as_posix()
-    return path
+@dataclass
+class _Run:
+    """One build: what its notebooks are given, where it puts them, and what is known of earlier ones."""
 
+    project: Path
+    data: Data
+    quick: bool
+    values: Mapping[PurePosixPath, Mapping[str, object]]
+    force: bool
+    watcher: Callable[[Step], None]
 
-def run_notebook(
-    project: Path,
-    notebook: Notebook,
-    parameters: Mapping[str, object],
-    data: Data,
-    *,
-    force: bool = False,
-    watch: Callable[[Step], None] = _unwatched,
-) -> Path:
-    """Bring the executed copy of one notebook up to date.
+    def __post_init__(self) -> None:
+        self.build = self.project / "_build"
+        self.results = self.build / "results"
+        self.memory = _Memory.open(self.build / "tasks.json")
+        self.reasons: dict[str, str] = {}
+        self.failures: list[Exception] = []
+        self.lock = threading.Lock()
 
-    Parameters
-    ----------
-    project : Path
-        The book's folder.
-    notebook : Notebook
-        What to run; it runs in its own folder, with the Python that runs this.
-    parameters : mapping
-        Value by name, of the types that the notebook declares.
-    data : Data
-        What the notebook is given as its data, if it has the parameter.
-    force : bool
-        Run it though nothing changed.
-    watch : callable
-        Called with a :class:`Step` at every change.
+    def watch(self, step: Step) -> None:
+        with self.lock:
+            self.watcher(step)
 
-    Returns
-    -------
-    Path
-        The executed copy.
+    def run(self, notebooks: Sequence[Notebook], jobs: int) -> None:
+        """Bring executed copies up to date, the longest first, and those that gather results after all others."""
+        kernels = Kernels(environment(self.project, max(1, joblib.cpu_count() // jobs)))
+        order = sorted(notebooks, key=lambda notebook: (notebook.gathers, -self.seconds(notebook)))
+        makers = [str(notebook.page) for notebook in order if not notebook.gathers]
+        tasks = [
+            Task(
+                str(notebook.page),
+                [(self.run_one, [notebook, kernels])],
+                uptodate=[(self.is_unchanged, [notebook])],
+                task_dep=makers if notebook.gathers else [],
+                doc=notebook.name,
+                io={"capture": False},  # which would be that of all threads
+            )
+            for notebook in order
+        ]
+        control = TaskControl(tasks)
+        control.process([task.name for task in tasks])
+        reporter = _Reporter(self.watch, self.memory)
+        try:
+            runner = MThreadRunner(self.memory, reporter, True, self.force, num_process=jobs)
+            runner.run_all(control.task_dispatcher())
+        except BaseException:
+            self.watcher = _unwatched  # what ends now was ended
+            raise
+        finally:
+            kernels.end()
+        for error in self.failures:
+            if not isinstance(error, NotebookFailed):
+                raise error
+        if self.failures:
+            raise NotebookFailed("\n\n".join(str(error) for error in self.failures))
 
-    Raises
-    ------
-    NotebookFailed
-        If a cell ends in an error. A copy from before is left as it was.
-    """
-    build = project / "_build"
-    executed, partial = build / "executed" / notebook.page, build / "partial" / notebook.page
-    stamp = executed.with_suffix(".json")
-    results = build / "results"
-    for folder in (executed.parent, partial.parent, results):
-        folder.mkdir(parents=True, exist_ok=True)
-    previous = Stamp.read(stamp)
-    own_results = previous.results if previous else {}
-    inputs = inputs_of(notebook, parameters, data.identity, results, own_results)
-    if "tfrecord" in notebook.parameters:
-        inputs["records"] = dict(data.records)
-    if force or previous is None:
-        reason = "asked for" if force else "new"
-    else:
-        reason = previous.difference(inputs, executed, results)
-    if not reason:
-        watch(Step(notebook.name, "unchanged"))
-        return executed
-    # Results of the run before must not be taken for this one's, should the notebook now write others.
-    for name in own_results:
-        (results / name).unlink(missing_ok=True)
-    before = files_in(results)
-    start = time.perf_counter()
-    _execute(project, notebook, parameters, partial, reason, watch)
-    seconds = time.perf_counter() - start
-    written = sorted(name for name, state in files_in(results).items() if before.get(name) != state)
-    _forget_places(partial, notebook)
-    os.replace(partial, executed)
-    digests = {name: sha256_of(results / name) for name in written}
-    Stamp(inputs, sha256_of(executed), digests, round(seconds, 1)).write(stamp)
-    watch(Step(notebook.name, "done", seconds, reason=reason))
-    return executed
+    def seconds(self, notebook: Notebook) -> float:
+        """How long a notebook took the last time, or is said to take."""
+        return self.memory.get_values(str(notebook.page)).get("seconds", 60 * notebook.minutes)
 
+    def parameters(self, notebook: Notebook) -> dict[str, object]:
+        folder = self.results if notebook.gathers else self.staged(notebook)
+        own = {"data": self.data.argument, "quick": self.quick, "results_folder": str(folder)}
+        return {name: own[name] for name in own if name in notebook.parameters} | dict(self.values[notebook.page])
 
-def _execute(
-    project: Path,
-    notebook: Notebook,
-    parameters: Mapping[str, object],
-    target: Path,
-    reason: str,
-    watch: Callable[[Step], None],
-) -> None:
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
+    def staged(self, notebook: Notebook) -> Path:
+        """Where a notebook leaves its results until it has ended well."""
+        return self.build / "partial" / notebook.page.with_suffix("")
 
-    start = time.perf_counter()
-    number, first_line, injected = 0, "", 0
+    def is_unchanged(self, task: Task, values: Mapping, notebook: Notebook) -> bool:
+        """Whether a run would give the same again; if not, why is kept for whoever watches."""
+        inputs = inputs_of(notebook, self.parameters(notebook), self.data.identity)
+        if notebook.gathers:
+            inputs["results"] = _digests(self.results)
+        before = values.get("inputs", {})
+        changed = [name for name in sorted({*before, *inputs}) if before.get(name) != inputs.get(name)]
+        changed += [name for name, digest in values.get("made", {}).items() if _digest(self.build / name) != digest]
+        reason = "asked for" if self.force else f"{', '.join(changed)} changed" if before and changed else "new"
+        self.reasons[task.name] = reason
+        task.value_savers.append(lambda: {"inputs": inputs})
+        return bool(before and not changed)
 
-    def on_cell_start(cell: Mapping, cell_index: int) -> None:
-        nonlocal number, first_line, injected
-        # Papermill puts a cell with the given values in; a reader of the notebook does not count it.
-        injected += "injected-parameters" in cell["metadata"].get("tags", ())
-        number = cell_index + 1 - injected
-        first_line = next((line.strip() for line in cell["source"].splitlines() if line.strip()), "")
-        seconds = time.perf_counter() - start
-        watch(Step(notebook.name, "running", seconds, number, len(notebook.cells), reason))
-
-    watch(Step(notebook.name, "running", 0.0, 0, len(notebook.cells), reason))
-    try:
-        papermill.execute_notebook(
-            notebook.path,
-            target,
-            dict(parameters),
-            kernel_name="python3",
-            kernel_manager_class=_kernel_manager(environment(project)),
-            on_cell_start=on_cell_start,
-            shutdown_kernel="immediate",  # all cells have run; waiting for it takes seconds
-            cwd=notebook.path.parent,
-            progress_bar=False,
+    def run_one(self, notebook: Notebook, kernels: Kernels) -> dict[str, object] | bool:
+        """Run a notebook; its copy and its results replace those of the run before only if it ends well."""
+        start = time.perf_counter()
+        executed, partial = self.build / "executed" / notebook.page, self.build / "partial" / notebook.page
+        staged = self.staged(notebook)
+        step = Step(
+            notebook.name, "running", cells=len(notebook.content.cells), reason=self.reasons[str(notebook.page)]
         )
-    except (PapermillExecutionError, DeadKernelError) as error:
-        watch(Step(notebook.name, "failed", time.perf_counter() - start, number, len(notebook.cells)))
-        dead = isinstance(error, DeadKernelError)
-        what = "the kernel died; was there enough memory?" if dead else f"{error.ename}: {error.evalue}"
-        raise NotebookFailed(
-            f"{notebook.page}, cell {number} of {len(notebook.cells)}, which begins with\n    {first_line}\n"
-            f"{what}\nWhat ran until then is in {target}"
-        ) from error
+        self.watch(step)
+
+        def watch(cell: int) -> None:
+            nonlocal step
+            step = replace(step, cell=cell, seconds=time.perf_counter() - start)
+            self.watch(step)
+
+        try:
+            shutil.rmtree(staged, ignore_errors=True)
+            for folder in (staged, executed.parent, self.results):
+                folder.mkdir(parents=True, exist_ok=True)
+            kernels.run(notebook, self.parameters(notebook), partial, watch)
+            make_publishable(partial, notebook, self.places())
+            for name in self.memory.get_values(str(notebook.page)).get("made", ()):
+                (self.build / name).unlink(missing_ok=True)
+            os.replace(partial, executed)
+            made = {f"executed/{notebook.page}": _digest(executed)}
+            for name, digest in _digests(staged).items():
+                (self.results / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(staged / name, self.results / name)
+                made[f"results/{name}"] = digest
+            shutil.rmtree(staged)
+        except Exception as error:  # told at once, and raised when the other notebooks have ended
+            self.failures.append(error)
+            what = getattr(error, "what", f"{type(error).__name__}: {error}")
+            self.watch(replace(step, state="failed", seconds=time.perf_counter() - start, reason=what))
+            return False
+        seconds = time.perf_counter() - start
+        self.watch(replace(step, state="done", seconds=seconds))
+        return {"made": made, "seconds": round(seconds, 1)}
+
+    def places(self) -> dict[str, str]:
+        """What a published page says in place of folders and files of this machine."""
+        named = [self.data.argument, *(value for name, value in os.environ.items() if name.startswith("NPLIB_"))]
+        paths = [Path(name).expanduser() for name in filter(None, named)]
+        paths = [data_folder(self.project), *(path for path in paths if path.exists())]
+        found = {str(place): path.name for path in paths for place in (path.absolute(), path.resolve())}
+        return {
+            place: name for place, name in ({str(Path.home()): "~", str(self.project): "."} | found).items() if name
+        }
+
+    def make_pages(self, banners: Sequence[str]) -> Path:
+        start = time.perf_counter()
+        self.watch(Step("pages", "running"))
+        try:
+            assemble(self.project, self.build / "executed", self.build / "source", banners, self.data.warning)
+            index = build_html(self.build / "source", self.project, os.environ | environment(self.project))
+        except UserError:
+            self.watch(Step("pages", "failed", time.perf_counter() - start))
+            raise
+        self.watch(Step("pages", "done", time.perf_counter() - start))
+        return index
 
 
-def environment(project: Path) -> dict[str, str]:
-    """Environment variables that a kernel, or the build of the pages, needs beside those that are set.
-
-    It runs elsewhere than this process: paths are absolute, and ``nplib`` is the one that runs this.
-    """
-    # TensorFlow, where a notebook compares with it, would talk between the lines of progress.
-    added = {"NPLIB_DATA": str(data_folder(project)), "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
-    for name in ("NPLIB_SAMPLE", "NPLIB_TFRECORD", "NPLIB_CACHE"):
-        if os.environ.get(name):
-            added[name] = str(Path(os.environ[name]).resolve())
-    package = str(Path(nplib.__file__).resolve().parents[1])
-    if package not in (*site.getsitepackages(), site.getusersitepackages()):
-        added["PYTHONPATH"] = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-    return added
+def _digest(path: Path) -> str:
+    return sha256_of(path) if path.is_file() else ""
 
 
-def _kernel_manager(added: Mapping[str, str]) -> type:
-    """A kernel manager whose every kernel is this very Python, whatever kernels are installed for the user."""
-    from jupyter_client import AsyncKernelManager
-    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-
-    # Level 50 is that of critical errors: the kernel's other messages would end up between the lines of progress.
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--IPKernelApp.log_level=50"]
-
-    class ThisPython(KernelSpecManager):
-        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-            return KernelSpec(argv=command, env=dict(added), display_name="Python 3", language="python")
-
-    class KernelOfThisPython(AsyncKernelManager):
-        def __init__(self, **options: object) -> None:
-            super().__init__(kernel_spec_manager=ThisPython(), **options)
-
-    return KernelOfThisPython
-
-
-def _forget_places(path: Path, notebook: Notebook) -> None:
-    """Take out of an executed copy, which is published, where on this machine it was made."""
-    import nbformat
-
-    content = nbformat.read(path, as_version=4)
-    content.metadata.papermill.update(input_path=str(notebook.page), output_path=str(notebook.page))
-    nbformat.write(content, path)
-
-
-def _build_pages(project: Path, banners: Sequence[str], warning: str, watch: Callable[[Step], None]) -> Path:
-    start = time.perf_counter()
-    watch(Step("pages", "running"))
-    build = project / "_build"
-    try:
-        assemble(project, build / "executed", build / "source", banners, warning)
-        index = build_html(build / "source", project, os.environ | environment(project))
-    except UserError:
-        watch(Step("pages", "failed", time.perf_counter() - start))
-        raise
-    watch(Step("pages", "done", time.perf_counter() - start))
-    return index
+def _digests(folder: Path) -> dict[str, str]:
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}

@@ -41,7 +41,7 @@ from nplib._files import write_json
 from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
 from nplib.metrics import MeanSd, summarize
-from nplib.publish.pages import find_project
+from nplib.publish.project import find_project
 
 UNKNOWN = "–"
 LEAST_DRAWS = 8  # an interval of fewer is wider than what it is asked about, and its own width is chance

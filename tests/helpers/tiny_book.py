@@ -2,7 +2,8 @@
 
 import shutil
 import textwrap
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nbformat
@@ -62,3 +63,10 @@ def write_book(folder: Path) -> Path:
         parameters="results_folder: str = ''",
     )
     return folder
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.05)

@@ -5,19 +5,21 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path, PurePosixPath
 
 import nbformat
 import pytest
 from filelock import FileLock
-from tiny_book import write_book, write_notebook
+from tiny_book import PROJECT, wait_for, write_book, write_notebook
 
 from nplib._files import sha256_of
 from nplib.errors import UserError
-from nplib.publish.build import NotebookFailed, Step, build_book, find_data
-from nplib.publish.pages import BadTableOfContents, find_project, toc_pages
-from nplib.publish.parameters import BadNotebook, BadParameter, Parameter, find_notebooks, read_notebook, read_value
+from nplib.publish.build import build_book, find_data
+from nplib.publish.inputs import code_digests
+from nplib.publish.kernels import NotebookFailed, Step
+from nplib.publish.notebooks import BadNotebook, find_notebooks, read_notebook
+from nplib.publish.parameters import BadParameter
+from nplib.publish.project import BadTableOfContents, find_project, toc_pages
 
 
 @pytest.fixture
@@ -50,17 +52,17 @@ def edit_cell(book: Path, page: str, number: int, source: str) -> None:
 
 def test_runs_in_order_and_only_what_changed(book):
     # The page that gathers results is listed first, and runs last all the same.
-    assert list(states(book)) == ["01_first", "02_second", "results"]
+    assert list(states(book, jobs=1)) == ["01_first", "02_second", "results"]
     assert last_output(book, "book/results") == "{'first.txt': 'one', 'second.txt': '3 False'}"
     assert set(states(book).values()) == {"unchanged"}
 
     # A parameter reaches the notebook that knows it, and through its results the page that gathers them.
     ended = run(book, parameters={"epochs": "5"}, quick=True)
-    assert [(step.state, step.reason) for step in ended.values()] == [
-        ("unchanged", ""),
-        ("done", "parameters changed"),
-        ("done", "results changed"),
-    ]
+    assert {name: (step.state, step.reason) for name, step in ended.items()} == {
+        "01_first": ("unchanged", ""),
+        "02_second": ("done", "parameters changed"),
+        "results": ("done", "results changed"),
+    }
     assert last_output(book, "book/results") == "{'first.txt': 'one', 'second.txt': '5 True'}"
 
     # Outputs and metadata of the stored notebook are no input; its cells are.
@@ -73,11 +75,11 @@ def test_runs_in_order_and_only_what_changed(book):
     assert set(states(book, **options).values()) == {"unchanged"}
     edit_cell(book, "notebooks/01_first", -1, "Path(results_folder, 'other.txt').write_text('two')")
     ended = run(book, **options)
-    assert [(step.state, step.reason) for step in ended.values()] == [
-        ("done", "notebook changed"),
-        ("unchanged", ""),
-        ("done", "results changed"),
-    ]
+    assert {name: (step.state, step.reason) for name, step in ended.items()} == {
+        "01_first": ("done", "cells changed"),
+        "02_second": ("unchanged", ""),
+        "results": ("done", "results changed"),
+    }
     # What the notebook wrote before, and does no more, is gone.
     assert last_output(book, "book/results") == "{'other.txt': 'two', 'second.txt': '5 True'}"
 
@@ -93,11 +95,11 @@ def test_lost_results_and_changed_copies_are_made_again(book):
     only = ["02_second"]
     run(book, only=only)
     (book / "_build" / "results" / "second.txt").write_text("else")
-    assert run(book, only=only)["02_second"].reason == "result second.txt changed"
+    assert run(book, only=only)["02_second"].reason == "results/second.txt changed"
     assert (book / "_build" / "results" / "second.txt").read_text() == "3 False"
     executed = book / "_build" / "executed" / "notebooks" / "02_second.ipynb"
     executed.write_text(executed.read_text() + "\n")
-    assert run(book, only=only)["02_second"].reason == "executed copy changed"
+    assert run(book, only=only)["02_second"].reason == "executed/notebooks/02_second.ipynb changed"
 
 
 def test_unknown_names_and_unfit_values_are_refused_before_anything_runs(book):
@@ -105,65 +107,44 @@ def test_unknown_names_and_unfit_values_are_refused_before_anything_runs(book):
         run(book, parameters={"epoch": "5"})
     assert "02_second: epochs: int = 3" in str(refused.value)
     assert "01_first: none" in str(refused.value)
-    with pytest.raises(BadParameter, match=r"02_second: epochs='many' is no int"):
+    with pytest.raises(BadParameter, match=r"epochs is 'many', which is no int"):
         run(book, parameters={"epochs": "many"})
     with pytest.raises(BadParameter, match=r"quick cannot be given with -p; use --quick"):
         run(book, parameters={"quick": "true"})
     assert not (book / "_build" / "executed").exists()
 
 
-@pytest.mark.parametrize(
-    ("kind", "text", "value"),
-    [
-        ("int", " 7 ", 7),
-        ("float", "1e-4", 1e-4),
-        ("bool", "Yes", True),
-        ("bool", "0", False),
-        ("str", "91-172", "91-172"),
-        ("list[int]", "1, 2,3", [1, 2, 3]),
-        ("list[str]", "[172,all]", ["172", "all"]),
-        ("list[float]", "", []),
-        ("int | None", "none", None),
-        ("int | None", "3", 3),
-    ],
-)
-def test_values_get_the_type_that_the_notebook_declares(kind, text, value):
-    read = read_value(Parameter("x", kind, "..."), text)
-    assert read == value
-    assert type(read) is type(value)
-
-
-@pytest.mark.parametrize(("kind", "text"), [("int", "1.5"), ("bool", "maybe"), ("list[int]", "1,b"), ("dict", "{}")])
-def test_unfit_values_are_errors(kind, text):
-    with pytest.raises(BadParameter, match="x"):
-        read_value(Parameter("x", kind, "..."), text)
-
-
-def test_a_failing_cell_is_reported_and_stops_the_rest(book):
+def test_a_failing_cell_is_told_at_once_and_the_others_end(book):
     run(book, only=["01_first"])
-    finished = (book / "_build" / "executed" / "notebooks" / "01_first.ipynb").read_bytes()
-    edit_cell(book, "notebooks/01_first", -1, "\nnumber = 1\nnumber / 0")
+    results, executed = book / "_build" / "results", book / "_build" / "executed" / "notebooks"
+    finished = (executed / "01_first.ipynb").read_bytes()
+    edit_cell(book, "notebooks/01_first", -1, "Path(results_folder, 'first.txt').write_text('half')\n1 / 0")
+    edit_cell(book, "notebooks/02_second", -1, "import time\ntime.sleep(5)")
     steps = []
     with pytest.raises(NotebookFailed) as failed:
-        build_book(book, html=False, watch=steps.append)
+        build_book(book, html=False, watch=steps.append, jobs=2)
     partial = book / "_build" / "partial" / "notebooks" / "01_first.ipynb"
     message = str(failed.value)
     # Four cells as stored: title, parameters, import, and the one that fails; the injected one does not count.
-    assert "notebooks/01_first.ipynb, cell 4 of 4" in message
-    assert "number = 1" in message
+    assert "notebooks/01_first.ipynb, cell 4 of 4, which begins with\n    Path(" in message
     assert "ZeroDivisionError: division by zero" in message
     assert str(partial) in message
-    assert [step.state for step in steps if step.state != "running"] == ["failed"]
+    ended = [(step.name, step.state, step.reason) for step in steps if step.state != "running"]
+    assert ended == [
+        ("01_first", "failed", "ZeroDivisionError: division by zero"),
+        ("02_second", "done", "new"),
+        ("results", "left out", "a notebook that it gathers results from failed"),
+    ]
     assert any(
         output.output_type == "error"
         for cell in nbformat.read(partial, as_version=4).cells
         for output in cell.get("outputs", [])
     )
-    # The finished copy of the run before is that of other cells: left as it was, and not taken for this run's.
-    assert (book / "_build" / "executed" / "notebooks" / "01_first.ipynb").read_bytes() == finished
+    # The copy and the results of the run before are left as they were, and are good again once the cells are.
+    assert (executed / "01_first.ipynb").read_bytes() == finished
+    assert (results / "first.txt").read_text() == "one"
     edit_cell(book, "notebooks/01_first", -1, "Path(results_folder, 'first.txt').write_text('one')")
-    assert states(book, only=["01_first"]) == {"01_first": "done"}
-    assert not partial.exists()
+    assert states(book, only=["01_first"]) == {"01_first": "unchanged"}
 
 
 def test_a_dying_kernel_is_reported(book):
@@ -181,13 +162,14 @@ def test_notebooks_run_with_this_python_in_their_folder(book, tmp_path, monkeypa
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     monkeypatch.setenv("NPLIB_DATA", "somewhere/else")
     monkeypatch.chdir(tmp_path)
-    cell = "import nplib, os, sys\n[sys.executable, os.getcwd(), nplib.__file__, os.environ['NPLIB_DATA']]"
+    told = "[sys.executable, os.getcwd(), nplib.__file__, os.environ['NPLIB_DATA']]"
+    cell = f"import json, nplib, os, sys\nPath(results_folder, 'told').write_text(json.dumps({told}))"
     edit_cell(book, "notebooks/01_first", -1, cell)
     run(book, only=["01_first"])
     import nplib
 
     expected = [sys.executable, str(book / "notebooks"), nplib.__file__, str(tmp_path / "somewhere" / "else")]
-    assert eval(last_output(book, "notebooks/01_first")) == expected
+    assert json.loads((book / "_build" / "results" / "told").read_text()) == expected
 
 
 def test_an_executed_copy_does_not_tell_where_it_was_made(book):
@@ -195,17 +177,15 @@ def test_an_executed_copy_does_not_tell_where_it_was_made(book):
     assert str(book) not in (book / "_build" / "executed" / "notebooks" / "02_second.ipynb").read_text()
 
 
-def test_the_package_and_the_data_are_inputs(book, shared, monkeypatch):
+def test_the_data_are_an_input(book, shared):
     write_notebook(book / "notebooks" / "01_first.ipynb", ["data"], parameters="data: str = 'auto'")
     data = book / "tiny.hdf5"
     data.write_bytes((shared / "golden" / "full_tiny.hdf5").read_bytes())
     assert states(book, data=str(data), only=["01_first"]) == {"01_first": "done"}
-    assert last_output(book, "notebooks/01_first") == "'../tiny.hdf5'"
+    assert last_output(book, "notebooks/01_first") == "'tiny.hdf5'"  # where it lies is nobody's business
     assert states(book, data=str(data), only=["01_first"]) == {"01_first": "unchanged"}
     os.utime(data, (1, 1))
     assert run(book, data=str(data), only=["01_first"])["01_first"].reason == "data changed"
-    monkeypatch.setattr("nplib.publish.fingerprint.package_digest", lambda: "another")
-    assert run(book, data=str(data), only=["01_first"])["01_first"].reason == "package changed"
 
 
 def test_data_are_found_once_and_named_for_every_page(book, tmp_path, sample_path, monkeypatch):
@@ -229,6 +209,7 @@ def test_a_surrogate_is_told_from_another_by_what_it_is_made_of(book, tmp_path, 
         "labels": surrogate.labels,
         "cells": 423_624,
         "sha256": surrogate.sha256,
+        "others": {},
     }
 
 
@@ -245,18 +226,114 @@ def test_pages_made_from_the_surrogate_warn(book, small_surrogate, tmp_path):
     assert "{doc}`/book/surrogate`" in find_data(book, str(tmp_path / "some.hdf5")).warning
 
 
-def test_the_package_digest_sees_every_file(tmp_path, monkeypatch):
-    from nplib.publish import fingerprint
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """Two wings of which one uses the other, a third alone, and a table beside code."""
+    files = {
+        "__init__.py": "",
+        "low.py": "",
+        "alone/__init__.py": "",
+        "wing/__init__.py": "from pack.wing.part import x",
+        "wing/part.py": "x = 1",
+        "wing/table.bin": "1",
+        "upper/__init__.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pack import alone",
+        "upper/late.py": "def f():\n    from pack.wing import x\n    import pack.low",
+    }
+    for name, text in files.items():
+        (tmp_path / "pack" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pack" / name).write_text(text)
+    return tmp_path / "pack"
 
-    package = tmp_path / "package"
-    (package / "deep").mkdir(parents=True)
-    for name in ("__init__.py", "deep/table.bin"):
-        (package / name).write_text("1")
-    monkeypatch.setattr(fingerprint.nplib, "__file__", str(package / "__init__.py"))
-    before = fingerprint.package_digest()
-    assert fingerprint.package_digest() == before
-    (package / "deep" / "table.bin").write_text("2")
-    assert fingerprint.package_digest() != before
+
+def test_code_reaches_what_it_imports_directly_or_through_others(package):
+    def reached(code: str) -> set[str]:
+        return set(code_digests(code, package)) - {"pack.__init__"}
+
+    assert reached("import numpy") == set()
+    assert reached("import pack.low as low") == {"pack.low"}
+    assert reached("from pack import wing, low") == {"pack.wing", "pack.low"}
+    # Imports inside functions count, those for type checkers do not.
+    assert reached("from pack.upper.late import f") == {"pack.upper", "pack.wing", "pack.low"}
+    assert reached("from pack.upper import x") == {"pack.upper"}
+    everything = {"pack.low", "pack.alone", "pack.wing", "pack.upper"}
+    assert reached("%timeit import pack") == everything
+    assert reached("from pack import found_when_asked_for") == everything
+
+
+@pytest.mark.parametrize("name", ["wing/part.py", "wing/__init__.py", "wing/table.bin"])
+def test_a_change_in_a_wing_changes_what_reaches_it_and_nothing_else(package, name):
+    before = [code_digests(code, package) for code in ("import pack.upper.late", "import pack.alone")]
+    (package / name).write_text("y = 2")
+    after = [code_digests(code, package) for code in ("import pack.upper.late", "import pack.alone")]
+    assert {wing for wing in before[0] if before[0][wing] != after[0][wing]} == {"pack.wing"}
+    assert before[1] == after[1]
+
+
+def test_of_nplib_a_page_of_splits_does_not_depend_on_the_command_line_or_the_interface():
+    code = (PROJECT / "notebooks" / "03_split.ipynb").read_text()
+    cells = [cell for cell in json.loads(code)["cells"] if cell["cell_type"] == "code"]
+    reached = code_digests("\n".join("".join(cell["source"]) for cell in cells))
+    assert {"nplib.splits", "nplib.benchmark", "nplib.plots", "nplib.sources"} <= set(reached)
+    assert not {"nplib.cli", "nplib.api", "nplib.gp", "nplib.two_stage"} & set(reached)
+
+
+def test_environment_and_versions_are_inputs(book, monkeypatch, tmp_path):
+    run(book, only=["01_first"])
+    (tmp_path / "sample.json").write_text("{}")
+    monkeypatch.setenv("NPLIB_SAMPLE", str(tmp_path / "sample.json"))
+    assert run(book, only=["01_first"])["01_first"].reason == "environment changed"
+    (tmp_path / "sample.json").write_text("{ }")
+    assert run(book, only=["01_first"])["01_first"].reason == "environment changed"
+    monkeypatch.setattr("nplib.publish.inputs.platform.python_version", lambda: "3.99.0")
+    assert run(book, only=["01_first"])["01_first"].reason == "versions changed"
+
+
+def test_a_damaged_memory_of_tasks_only_means_that_all_run(book):
+    only = ["01_first"]
+    run(book, only=only)
+    (book / "_build" / "tasks.json").write_text("{")
+    assert states(book, only=only) == {"01_first": "done"}
+    assert states(book, only=only) == {"01_first": "unchanged"}
+
+
+MEETING = """
+import time
+from pathlib import Path
+Path(results_folder).parents[1].joinpath("{here}").touch()
+end = time.monotonic() + 60
+while not Path(results_folder).parents[1].joinpath("{there}").exists():
+    assert time.monotonic() < end, "the other did not come"
+    time.sleep(0.05)
+"""
+
+
+def test_notebooks_run_side_by_side_and_share_the_cores(book):
+    shares = "import os\n{n: int(os.environ[n]) for n in ('OMP_NUM_THREADS', 'LOKY_MAX_CPU_COUNT')}"
+    for name, here, there in (("01_first", "a", "b"), ("02_second", "b", "a")):
+        write_notebook(
+            book / "notebooks" / f"{name}.ipynb",
+            [MEETING.format(here=here, there=there), shares],
+            parameters="results_folder: str = ''",
+        )
+    assert set(states(book, jobs=2).values()) == {"done"}
+    import joblib
+
+    for name in ("01_first", "02_second"):
+        cores = set(eval(last_output(book, f"notebooks/{name}")).values())
+        assert max(cores) <= max(1, joblib.cpu_count() // 2)
+
+
+def test_the_longest_notebooks_begin_first(book):
+    for name, minutes in (("01_first", 1), ("02_second", 2)):
+        path = book / "notebooks" / f"{name}.ipynb"
+        content = nbformat.read(path, as_version=4)
+        content.metadata["nplib"] = {"minutes": minutes}
+        nbformat.write(content, path)
+    # As they declare at first, then as they took.
+    assert list(states(book, jobs=1)) == ["02_second", "01_first", "results"]
+    edit_cell(book, "notebooks/01_first", -1, "import time\ntime.sleep(4)")
+    run(book, jobs=1)
+    assert list(states(book, jobs=1, force=True)) == ["01_first", "02_second", "results"]
 
 
 def test_a_second_build_at_the_same_time_is_refused(book):
@@ -284,13 +361,6 @@ def test_interrupting_stops_the_kernel_too(book, tmp_path):
     assert not (book / "_build" / "executed" / "notebooks" / "01_first.ipynb").exists()
 
 
-def wait_for(condition, what: str, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
-        time.sleep(0.05)
-
-
 def test_plain_papermill_runs_a_notebook(book):
     notebook, target = book / "notebooks" / "02_second.ipynb", book / "out.ipynb"
     command = [sys.executable, "-m", "papermill", str(notebook), str(target), "-p", "epochs", "7"]
@@ -299,28 +369,56 @@ def test_plain_papermill_runs_a_notebook(book):
     assert nbformat.read(target, as_version=4).cells[-1].outputs
 
 
-@pytest.mark.parametrize(
-    "parameters", ["epochs = 3", "epochs: int", "import os", "epochs: int = ", "x: int = 1\nprint(x)"]
-)
-def test_parameters_cells_hold_typed_assignments_only(book, parameters):
-    write_notebook(book / "notebooks" / "01_first.ipynb", ["1"], parameters=parameters)
-    with pytest.raises(BadNotebook, match=r"01_first\.ipynb, cell 2: "):
+def test_parameters_without_a_type_are_refused(book):
+    write_notebook(book / "notebooks" / "01_first.ipynb", ["1"], parameters="epochs = 3")
+    with pytest.raises(BadNotebook, match=r"01_first\.ipynb: the parameter epochs has no type; write epochs: int = 3"):
         find_notebooks(book)
 
 
-def test_what_is_no_notebook_is_refused(book):
-    (book / "notebooks" / "01_first.ipynb").write_text("{}")
-    with pytest.raises(BadNotebook, match=r"01_first\.ipynb is no notebook"):
+@pytest.mark.parametrize("text", ["{}", "", "[1]", '{"nbformat": 4}', '{"nbformat": 4, "cells": [{}]}', "\0"])
+def test_what_is_no_notebook_is_refused_in_one_line(book, text):
+    (book / "notebooks" / "01_first.ipynb").write_text(text)
+    with pytest.raises(BadNotebook, match=r"01_first\.ipynb is no notebook") as refused:
         read_notebook(book, PurePosixPath("notebooks/01_first.ipynb"))
+    assert "\n" not in str(refused.value)
+
+
+def saved_by_another_editor(path: Path, kind: str) -> None:
+    content = json.loads(path.read_text())
+    if kind == "no language":
+        content["metadata"] = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    elif kind == "no metadata":
+        content["metadata"] = {}
+    elif kind == "no metadata of cells":
+        for cell in content["cells"]:
+            if not cell["metadata"]:
+                del cell["metadata"]
+    elif kind == "format 3":
+        content = json.loads(nbformat.writes(nbformat.convert(nbformat.reads(path.read_text(), 4), 3), version=3))
+    elif kind == "format 4.4":
+        content["nbformat_minor"] = 4
+        for cell in content["cells"]:
+            del cell["id"]
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("kind", ["no language", "no metadata", "no metadata of cells", "format 3", "format 4.4"])
+def test_what_other_editors_save_runs(book, kind):
+    saved_by_another_editor(book / "notebooks" / "02_second.ipynb", kind)
+    assert states(book, only=["02_second"], parameters={"epochs": "7"}) == {"02_second": "done"}
+    assert (book / "_build" / "results" / "second.txt").read_text() == "7 False"
 
 
 @pytest.mark.parametrize(
     ("toc", "message"),
     [
-        ("root: book/intro\nchapters:\n- file: notebooks/09_none\n", r"names notebooks/09_none, but there is neither"),
-        ("root: book/intro\nchapters:\n- file: book/intro\n", r"names book/intro twice"),
-        ("format: jb-book\n", r"names no page"),
-        ("root: [", r"is no readable YAML"),
+        (
+            "format: jb-book\nroot: book/intro\nchapters:\n- file: notebooks/09_none\n",
+            r"names notebooks/09_none, but there is neither",
+        ),
+        ("format: jb-book\nroot: book/intro\nchapters:\n- file: book/intro\n", r"used multiple times"),
+        ("format: jb-book\n", r"'root' key not found"),
+        ("root: [", r"flow node"),
     ],
 )
 def test_a_table_of_contents_must_name_what_is_there(book, toc, message):

@@ -3,17 +3,20 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
-from tiny_book import write_book, write_notebook
+from page_faults import faults
+from tiny_book import wait_for, write_book, write_notebook
 
 import nplib
 from nplib.publish.build import build_book
-from nplib.publish.pages import PagesFailed, faults, toc_pages
+from nplib.publish.pages import PagesFailed, assemble
+from nplib.publish.project import toc_pages
 
 INTRO = r"""
 # Front
@@ -24,14 +27,11 @@ $$
 \hat A = \operatorname{rownorm}(A + I)
 $$ (eq-normalised)
 
-is equation {eq}`eq-normalised`. {numref}`fig-line` is in {doc}`/notebooks/02_second`; a cell has a
-{py:attr}`~nplib.cell.Cell.module_hash`.
+is equation {eq}`eq-normalised`. {numref}`fig-line` is in {doc}`/notebooks/02_second`; a notebook calls
+{py:func}`~nplib.publish.parameters.check_parameters`.
 """
-# The whole package: a reference that leads nowhere, in any docstring, fails the build.
 PACKAGE = Path(nplib.__file__).parent
-PATHS = sorted(path.relative_to(PACKAGE.parent).with_suffix("") for path in PACKAGE.rglob("[a-z_]*.py"))
-MODULES = [".".join(path.parts) for path in PATHS if not path.stem.startswith("__")]
-API = "# API\n\n```{eval-rst}\n" + "".join(f".. automodule:: {name}\n" for name in MODULES) + "```\n"
+API = "# API\n\n```{eval-rst}\n.. automodule:: nplib.publish.parameters\n.. automodule:: nplib.errors\n```\n"
 FIGURE = {"figure": {"caption": "A *line*.", "name": "fig-line"}, "image": {"alt": "a line that rises"}}
 
 
@@ -107,12 +107,12 @@ def test_pages_show_outputs_but_no_progress_bars(built):
 
 def test_references_resolve(built):
     intro = (built / "book" / "intro.html").read_text()
-    assert 'href="api.html#nplib.cell.Cell.module_hash"' in intro
+    assert 'href="api.html#nplib.publish.parameters.check_parameters"' in intro
     assert 'href="../notebooks/02_second.html#fig-line"' in intro
     assert re.search(r'href="bibliography.html#[^"]+"', intro)
     api = (built / "book" / "api.html").read_text()
-    assert "zero-padded arrays" in api  # a docstring
-    assert "Bases: <a" in api  # InvalidCell leads to UserError
+    assert "hands on whatever it is given" in api  # a docstring
+    assert "Bases: <a" in api  # BadParameter leads to UserError
 
 
 def test_formulas_are_drawn_without_a_network(built, tmp_path):
@@ -145,9 +145,98 @@ def test_a_warning_is_a_failure_each_time(tmp_path):
         assert str(book / "_build" / "pages.log") in str(failed.value)
 
 
-def test_pages_of_an_earlier_build_are_gone(tmp_path):
-    from nplib.publish.pages import assemble
+def test_pages_are_replaced_only_when_new_ones_are_whole(tmp_path):
+    book = write_book(tmp_path / "book")
+    (book / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
+    index = build_book(book)
+    before = index.read_bytes()
+    (book / "book" / "intro.md").write_text("# Front\n\n{doc}`nowhere`\n")
+    with pytest.raises(PagesFailed):
+        build_book(book)
+    assert index.read_bytes() == before
+    (book / "book" / "intro.md").write_text("# Another\n")
+    build_book(book)
+    assert "Another" in (book / "_build" / "html" / "book" / "intro.html").read_text()
+    assert sorted(path.name for path in (book / "_build").iterdir() if path.is_dir()) == ["html", "source"]
 
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_the_builder_of_the_pages_ends_with_what_started_it(tmp_path, how):
+    book = write_book(tmp_path / "book")
+    (book / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
+    builder = book / "waits.py"  # an extension of Sphinx that tells who it is, and waits
+    builder.write_text(
+        "import os, time\ndef setup(app):\n"
+        f"    open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n    time.sleep(60)\n"
+    )
+    config = book / "_config.yml"
+    config.write_text(config.read_text().replace("extensions:\n", "extensions:\n      - waits\n", 1))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(book), str(PACKAGE.parent)])}
+    command = [sys.executable, "-m", "nplib.cli", "book", "--project", str(book)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    note = tmp_path / "pid"
+    wait_for(lambda: note.exists() and note.read_text(), "Sphinx to run", 60)
+    process.send_signal(how)
+    process.wait(30)
+    child = int(note.read_text())
+    wait_for(lambda: not Path(f"/proc/{child}/cmdline").exists() or not is_alive(child), "Sphinx to end")
+    assert not (book / "_build" / "html").exists()
+
+
+def is_alive(process: int) -> bool:
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_sources_may_be_closed_to_writing(tmp_path):
+    book = write_book(tmp_path / "book")
+    build = book / "_build"
+    build.mkdir()
+    executed = build / "executed"
+    shutil.copytree(book / "notebooks", executed / "notebooks")
+    shutil.copytree(book / "book", executed / "book")
+    for path in sorted(book.rglob("*")):
+        if build not in (path, *path.parents):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        assemble(book, executed, build / "source", warning="**Beware.**")
+        assemble(book, executed, build / "source")  # again, over what the first left
+        made = [path for path in (build / "source").rglob("*") if not path.stat().st_mode & 0o200]
+        assert made == []
+    finally:
+        for path in (book / "book", book / "notebooks", book / "book" / "_static"):
+            path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("text/html", "<p><script>alert(1)</script>"),
+        ("text/markdown", "from **data**: <svg onload=alert(1)>"),
+        ("text/markdown", "< SCRIPT src=x>"),
+        ("image/svg+xml", '<svg><a href="javascript:alert(1)">x</a></svg>'),
+    ],
+)
+def test_outputs_that_a_browser_might_run_are_refused(tmp_path, kind, text):
+    book = write_book(tmp_path / "book")
+    page = book / "notebooks" / "01_first.ipynb"
+    content = nbformat.read(page, as_version=4)
+    content.cells[-1].outputs = [nbformat.v4.new_output("display_data", {kind: text})]
+    nbformat.write(content, page)
+    with pytest.raises(PagesFailed, match=r"01_first\.ipynb: an output holds .* which a browser might run"):
+        assemble(book, book, tmp_path / "source")
+    content.cells[-1].outputs[0].data[kind] = "4 < 5, on = 'x', <b>bold</b>"
+    nbformat.write(content, page)
+    assemble(book, book, tmp_path / "source")
+
+
+@pytest.mark.skipif("NPLIB_PAGES" not in os.environ, reason="NPLIB_PAGES names no folder of built pages")
+def test_the_built_book_has_no_faults():
+    folder = Path(os.environ["NPLIB_PAGES"])
+    assert (folder / "index.html").is_file()
+    assert faults(folder) == []
+
+
+def test_pages_of_an_earlier_build_are_gone(tmp_path):
     book = write_book(tmp_path / "book")
     stale = book / "_build" / "source" / "book" / "gone.md"
     stale.parent.mkdir(parents=True)
@@ -186,6 +275,18 @@ PAGE = '<html><head>{head}</head><body><h1 id="top">x</h1>{body}</body></html>'
         ("", '<a href="other.html">x</a>', "other.html leads nowhere"),
         ("", '<a href="#bottom">x</a>', "#bottom leads nowhere"),
         ("", '<a href="page.html#middle">x</a>', "page.html#middle leads nowhere"),
+        ("", '<div class="cell_output"><p><script>1</script></p></div>', "an output holds what a browser might run"),
+        ("", '<div class="cell_output"><svg onload="x()"></svg></div>', "an output holds what a browser might run"),
+        (
+            "",
+            '<div class="cell_output"><a href=" JavaScript:x">x</a></div>',
+            "an output holds what a browser might run",
+        ),
+        (
+            "",
+            '<div class="cell_output"><pre>/home/me/data.hdf5</pre></div>',
+            "an absolute path is shown: /home/me/data",
+        ),
     ],
 )
 def test_faults_of_a_page_are_found(tmp_path, head, body, fault):
@@ -207,5 +308,7 @@ def test_a_page_without_faults_has_none(tmp_path):
 
 def test_pages_are_named_with_or_without_their_suffix(tmp_path):
     book = write_book(tmp_path / "book")
-    (book / "_toc.yml").write_text("root: book/intro.md\nparts:\n- chapters:\n  - file: notebooks/01_first.ipynb\n")
+    (book / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/intro.md\nparts:\n- chapters:\n  - file: notebooks/01_first.ipynb\n"
+    )
     assert [str(page) for page in toc_pages(book)] == ["book/intro.md", "notebooks/01_first.ipynb"]
