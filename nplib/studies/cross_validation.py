@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from nplib.cell import Cells
 from nplib.errors import UserError
@@ -378,3 +379,70 @@ def agreement(estimates: np.ndarray, standard_errors: np.ndarray, truths: np.nda
         covered=float(np.mean(np.abs(estimates - truths) <= NORMAL_95 * standard_errors)),
         correlation=spearman(truths, estimates),
     )
+
+
+def judge_draws(
+    cells: Cells,
+    labels: np.ndarray,
+    draws: Sequence[np.ndarray],
+    judged: np.ndarray,
+    config: Config,
+    seeds: Sequence[int],
+    **options,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """The truth about several draws of labelled cells: a predictor that trains on all of each, judged by other cells.
+
+    Parameters
+    ----------
+    draws : sequence of D arrays of int
+        Labelled cells.
+    judged : array of int, shape (J,)
+        Cells to judge by; those that a draw has labelled are left out for it.
+    cells, labels, config, options
+        See :func:`cross_validate`.
+    seeds : sequence of int, length D
+
+    Returns
+    -------
+    truths : DataFrame, a row a draw
+        A column for each of ``FIGURES``.
+    predicted : array, shape (D, J)
+        Of all judged cells, fractions.
+    """
+    fit = config.fit(cells, labels, list(seeds), training_cells=list(draws), **options)
+    predicted = fit.predict(cells[judged])
+    unseen = [~np.isin(judged, draw) for draw in draws]
+    rows = [
+        {name: measure(labels[judged][others], row[others]) for name, measure in FIGURES.items()}
+        for others, row in zip(unseen, predicted, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=list(FIGURES)), predicted
+
+
+def held_against_truth(validations: Sequence[CrossValidation], truths: pd.DataFrame) -> pd.DataFrame:
+    """Estimates of several draws beside the truth, a row a draw and figure.
+
+    Columns: figure, draw, estimate, standard_error (corrected), truth, covered (by 1.96 standard errors).
+    """
+    rows = [
+        {
+            "figure": figure,
+            "draw": draw,
+            "estimate": validation.estimate(figure).mean,
+            "standard_error": validation.standard_error(figure),
+            "truth": truths[figure].iloc[draw],
+        }
+        for figure in FIGURES
+        for draw, validation in enumerate(validations)
+    ]
+    frame = pd.DataFrame(rows)
+    frame["covered"] = (frame["estimate"] - frame["truth"]).abs() <= NORMAL_95 * frame["standard_error"]
+    return frame
+
+
+def agreements(frame: pd.DataFrame, by: Sequence[str]) -> dict[tuple, Agreement]:
+    """How estimates agree with the truth, for every group of rows of :func:`held_against_truth`."""
+    return {
+        key: agreement(*(group[name].to_numpy() for name in ("estimate", "standard_error", "truth")))
+        for key, group in frame.groupby(list(by), sort=False)
+    }
