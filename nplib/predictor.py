@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 import pandas
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nplib._devices import map_on_cores
-from nplib._files import replacing
+from nplib._weights import BadWeights, check_tensors, read_config, read_weights, write_weights
 from nplib.cell import MAX_VERTICES, OPERATION_CODES, Cells
 from nplib.errors import UserError
 from nplib.space import edge_bits
@@ -32,10 +30,6 @@ FIRST_CODE = min(OPERATION_CODES.values())
 SQUASHED_TO = (0.1, 1.0)
 # Files of weights written before these settings were there lack them; they have the defaults.
 LATER_SETTINGS = {"squashed"}
-
-
-class BadWeights(UserError):
-    """A file of weights cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +50,10 @@ class PredictorConfig:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be 1 or more")
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout is {self.dropout}; it must be at least 0 and less than 1")
-        if not self.label_std > 0:
-            raise UserError(f"label_std is {self.label_std}; it must be positive")
+        if not 0 <= self.label_mean <= 1:
+            raise UserError(f"label_mean is {self.label_mean}; it must be a fraction, from 0 to 1")
+        if not 0 < self.label_std <= 1:
+            raise UserError(f"label_std is {self.label_std}; it must be a fraction, positive and at most 1")
 
 
 def normalize_rows(matrix: Tensor) -> Tensor:
@@ -257,24 +253,7 @@ def save_predictor(target: str | os.PathLike, predictor: Predictor, overwrite: b
     nplib._files.TargetExists
         If there is a file and ``overwrite`` is false.
     """
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in predictor.state_dict().items()}
-    with replacing(target, overwrite) as partial:
-        save_file(state, partial, metadata={"config": json.dumps(asdict(predictor.config))})
-
-
-def read_safetensors(path: str | os.PathLike, remedy: str) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """What a safetensors file says of itself, and its tensors by name.
-
-    Raises
-    ------
-    BadWeights
-        If it cannot be read; the message ends with the remedy.
-    """
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise BadWeights(f"{path}: cannot be read as safetensors ({error}); {remedy}") from None
+    write_weights(target, {"config": json.dumps(asdict(predictor.config))}, predictor.state_dict(), overwrite)
 
 
 def load_predictor(path: str | os.PathLike, device: str | torch.device = "cpu") -> Predictor:
@@ -283,22 +262,19 @@ def load_predictor(path: str | os.PathLike, device: str | torch.device = "cpu") 
     Raises
     ------
     BadWeights
-        If the file is missing, no safetensors, has no configuration, or its tensors do not fit that.
+        If the file is missing, damaged or no safetensors; if a field of its configuration or a tensor is missing,
+        unknown, or not what it should be.
     """
-    metadata, state = read_safetensors(path, "save weights with save_predictor")
-    known = {field.name for field in fields(PredictorConfig)}
-    try:
-        values = json.loads(metadata["config"])
-        if not known - LATER_SETTINGS <= set(values) <= known:
-            raise ValueError(f"it names {sorted(values)}, not {sorted(known)}")
-        config = PredictorConfig(**values)
-    except KeyError:
-        raise BadWeights(f"{path}: holds no predictor configuration; save weights with save_predictor") from None
-    except (ValueError, TypeError) as error:
-        raise BadWeights(f"{path}: its predictor configuration cannot be used: {error}") from None
+    about, tensors = read_weights(path, "save weights with save_predictor")
+    if "config" not in about:
+        raise BadWeights(f"{path}: holds no predictor configuration; save weights with save_predictor")
+    config = read_config(PredictorConfig, about["config"], str(path), LATER_SETTINGS)
+    if len(tensors) != 2 * config.layers + 2:
+        raise BadWeights(f"{path}: its tensors do not fit its configuration: {len(tensors)} for {config.layers} layers")
+    inputs = [NUM_OPERATIONS, *[config.hidden] * (config.layers - 1)]
+    shapes = {f"gcn.{i}.weight{k}": (width, config.hidden) for i, width in enumerate(inputs) for k in (1, 2)}
+    shapes |= {"fc1.weight": (config.head, config.hidden), "fc2.weight": (1, config.head)}
+    check_tensors(tensors, {name: (shape, torch.float32) for name, shape in shapes.items()}, str(path))
     predictor = Predictor(config)
-    try:
-        predictor.load_state_dict(state)
-    except RuntimeError as error:
-        raise BadWeights(f"{path}: its tensors do not fit its configuration: {error}") from None
+    predictor.load_state_dict(tensors)
     return predictor.to(device)

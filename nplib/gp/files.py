@@ -8,12 +8,10 @@ from dataclasses import asdict
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
-from nplib._files import replacing
-from nplib.gp.predictor import GPConfig, GPPredictor
-from nplib.gp.process import WEIGHTS, Priors
-from nplib.predictor import BadWeights, read_safetensors
+from nplib._weights import BadWeights, check_tensors, read_config, read_weights, write_weights
+from nplib.gp.predictor import LEAST_LABELS, MOST_LABELS, GPConfig, GPPredictor
+from nplib.gp.process import FURTHEST, WEIGHTS
 
 _STATE = ("rows", "labels")
 _OF_MEMBERS = ("columns", "parameters")  # an array each, named columns.0 and so on
@@ -30,10 +28,9 @@ def save_gp(target: str | os.PathLike, predictor: GPPredictor, overwrite: bool =
     arrays = {name: getattr(predictor, name) for name in _STATE}
     for name in _OF_MEMBERS:
         arrays |= {f"{name}.{number}": array for number, array in enumerate(getattr(predictor, name))}
-    state = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
     about = {"gp": json.dumps(asdict(predictor.config)), "seed": str(predictor.seed)}
-    with replacing(target, overwrite) as partial:
-        save_file(state, partial, metadata=about)
+    write_weights(target, about, tensors, overwrite)
 
 
 def load_gp(path: str | os.PathLike) -> GPPredictor:
@@ -42,30 +39,43 @@ def load_gp(path: str | os.PathLike) -> GPPredictor:
     Raises
     ------
     BadWeights
-        If the file is missing, no safetensors, has no configuration, or its tensors do not fit that.
+        If the file is missing, damaged or no safetensors; if a field of its configuration or a tensor is missing,
+        unknown, or not what it should be.
     """
-    metadata, state = read_safetensors(path, "save a bag with save_gp")
+    about, tensors = read_weights(path, "save a bag with save_gp")
+    if "gp" not in about:
+        raise BadWeights(f"{path}: holds no configuration of a bag; save it with save_gp")
+    config = read_config(GPConfig, about["gp"], str(path))
+    seed = about.get("seed", "")
+    if not (seed.isascii() and seed.isdigit() and len(seed) < 20):
+        raise BadWeights(f"{path}: its configuration cannot be used: the seed is {seed[:40]!r}, no whole number from 0")
+
+    def bad(what: str) -> BadWeights:
+        return BadWeights(f"{path}: its tensors do not fit its configuration: {what}")
+
+    # What the others must fit; a configuration of any size is believed only as far as there are tensors.
+    count, features = tensors["labels"].numel() if "labels" in tensors else 0, len(config.features)
+    if len(tensors) != len(_STATE) + len(_OF_MEMBERS) * config.members:
+        raise bad(f"{len(tensors)} for {config.members} members: {', '.join(sorted(tensors)[:10])}")
+    if not LEAST_LABELS <= count <= MOST_LABELS:
+        raise bad(f"labels of {count} cells, not {LEAST_LABELS} to {MOST_LABELS:,}")
+    wanted = {"rows": ((count, features), torch.float64), "labels": ((count,), torch.float64)}
+    for number in range(config.members):
+        length = tensors[f"columns.{number}"].numel() if f"columns.{number}" in tensors else 0
+        wanted[f"columns.{number}"] = ((length,), torch.int64)
+        wanted[f"parameters.{number}"] = ((WEIGHTS + length,), torch.float64)
+    check_tensors(tensors, wanted, str(path))
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    columns, parameters = ([arrays[f"{name}.{k}"] for k in range(config.members)] for name in _OF_MEMBERS)
+    if (arrays["labels"] < 0).any() or (arrays["labels"] > 1).any() or not np.ptp(arrays["labels"]):
+        raise bad("labels that are no fractions, or all alike")
+    for number, (chosen, row) in enumerate(zip(columns, parameters, strict=True)):
+        if not len(chosen) or chosen[0] < 0 or chosen[-1] >= features or (np.diff(chosen) < 1).any():
+            raise bad(f"columns.{number} are {chosen[:5].tolist()} ..., not different places among {features} in order")
+        mean, sd = config.priors.of(len(chosen))
+        if (np.abs(row - mean) > (FURTHEST + 1e-6) * sd).any():
+            raise bad(f"parameters.{number} go beyond {FURTHEST:g} standard deviations of their priors")
     try:
-        values = json.loads(metadata["gp"])
-        priors, sets = Priors(**values.pop("priors")), tuple(map(tuple, values.pop("feature_sets")))
-        config = GPConfig(feature_sets=sets, targets=tuple(values.pop("targets")), priors=priors, **values)
-        seed = int(metadata["seed"])
-    except KeyError:
-        raise BadWeights(f"{path}: holds no configuration of a bag; save it with save_gp") from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise BadWeights(f"{path}: its configuration cannot be used: {error}") from None
-    arrays = {name: tensor.numpy() for name, tensor in state.items()}
-    try:
-        of_members = {f"{name}.{number}" for name in _OF_MEMBERS for number in range(config.members)}
-        if odd := sorted((of_members | set(_STATE)) ^ set(arrays)):
-            raise ValueError(f"missing or unknown: {', '.join(odd)}")
-        columns, parameters = ([arrays[f"{name}.{k}"] for k in range(config.members)] for name in _OF_MEMBERS)
-        labels, features = len(arrays["labels"]), len(config.features)
-        wanted = {"rows": (labels, features), "labels": (labels,)}
-        found = {name: arrays[name].shape for name in _STATE}
-        lengths = [(len(chosen), len(row) - WEIGHTS) for chosen, row in zip(columns, parameters, strict=True)]
-        if found != wanted or any(count != other for count, other in lengths):
-            raise ValueError(f"shapes are {found}, with columns and parameters of members {lengths}; not {wanted}")
-        return GPPredictor(config, seed, *(arrays[name] for name in _STATE), columns, parameters)
-    except (ValueError, IndexError, RuntimeError) as error:
-        raise BadWeights(f"{path}: its tensors do not fit its configuration: {error}") from None
+        return GPPredictor(config, int(seed), *(arrays[name] for name in _STATE), columns, parameters)
+    except (ValueError, RuntimeError) as error:
+        raise bad(str(error)) from None

@@ -305,6 +305,7 @@ def test_files_that_are_no_predictor_are_refused(bag, tmp_path):
     save_gp(path, bag)
     with safe_open(path, "pt") as file:
         state, about = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    del about["digest"]
     save_file(state, path, {})
     with pytest.raises(BadWeights, match="holds no configuration"):
         load_gp(path)
