@@ -1,0 +1,59 @@
+"""One stage beside two, on the same draws of labelled cells and judged by the same others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from nplib.metrics import kendall_tau, mse_percent2
+from nplib.two_stage import TwoStagePrediction
+from nplib.two_stage.prediction import regressor_figures
+
+# What is compared: names as in :meth:`nplib.two_stage.TwoStagePrediction.figures`, and as a reader knows them.
+FIGURES = {
+    "kendall_tau": "tau, all cells",
+    "kendall_tau_passing": "tau, truly above 91 %",
+    "mse_percent2": "MSE, all cells",
+    "mse_percent2_passing": "MSE, truly above 91 %",
+    "mse_percent2_accepted": "MSE, accepted cells",
+}
+Compared = dict[str, dict[str, list[float]]]  # by stage, by figure, a value a draw
+
+
+def draws_from(split: np.ndarray, num_cells: int, count: int) -> list[np.ndarray]:
+    """Several draws of as many cells as a split has: the split itself, then random ones, always the same."""
+    random = np.random.default_rng(len(split))
+    return [split, *(random.permutation(num_cells)[: len(split)] for _ in range(1, count))]
+
+
+def compare_stages(true: np.ndarray, alone: np.ndarray, pair: TwoStagePrediction) -> Compared:
+    """Figures of one stage and of two on the same cells.
+
+    Parameters
+    ----------
+    true : array, shape (N,)
+        Accuracies, fractions.
+    alone : array, shape (M, N)
+        What one stage predicts, a row a draw.
+    pair : TwoStagePrediction
+        What two stages say of the same cells, from the same draws.
+    """
+    single = {
+        "mse_percent2": [mse_percent2(true, row) for row in alone],
+        "kendall_tau": [kendall_tau(true, row) for row in alone],
+    }
+    return {"one stage": single | regressor_figures(true, alone, pair.accepted), "two stages": pair.figures(true)}
+
+
+def tidy_stages(compared: Mapping[object, Compared], label: str = "variant") -> pd.DataFrame:
+    """A row a draw, stage and figure of several comparisons. Columns: ``label``, stage, figure, draw, value."""
+    rows = [
+        (key, stage, shown, draw, value)
+        for key, stages in compared.items()
+        for stage, figures in stages.items()
+        for name, shown in FIGURES.items()
+        for draw, value in enumerate(figures.get(name, []))
+    ]
+    return pd.DataFrame(rows, columns=[label, "stage", "figure", "draw", "value"])

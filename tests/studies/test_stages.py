@@ -1,0 +1,42 @@
+"""One stage and two are compared on the same cells, and the numbers are those of their definitions."""
+
+import numpy as np
+import pytest
+
+from nplib.metrics import kendall_tau, mse_percent2
+from nplib.studies.stages import FIGURES, compare_stages, draws_from, tidy_stages
+from nplib.two_stage import TwoStagePrediction
+
+
+@pytest.fixture
+def compared():
+    random = np.random.default_rng(0)
+    true = random.uniform(0.85, 0.95, 50)
+    alone = true + random.normal(0, 0.01, (2, 50))
+    pair = TwoStagePrediction(random.normal(size=(2, 50)), alone + 0.001, 0.5, np.array([0.88, 0.89]))
+    return true, alone, pair, compare_stages(true, alone, pair)
+
+
+def test_the_numbers_of_one_stage_are_those_of_its_predictions(compared):
+    true, alone, pair, by_stage = compared
+    good = true > 0.91
+    for m in range(2):
+        assert by_stage["one stage"]["kendall_tau"][m] == kendall_tau(true, alone[m])
+        assert by_stage["one stage"]["mse_percent2_passing"][m] == mse_percent2(true[good], alone[m][good])
+    assert by_stage["two stages"] == pair.figures(true)
+
+
+def test_a_tidy_frame_has_every_value_once(compared):
+    *_, by_stage = compared
+    frame = tidy_stages({172: by_stage}, "cells")
+    assert len(frame) == 2 * 2 * len(FIGURES)
+    chosen = frame[(frame.stage == "two stages") & (frame.figure == "tau, all cells")]
+    assert chosen.value.tolist() == by_stage["two stages"]["kendall_tau"]
+
+
+def test_draws_begin_with_the_split_and_are_the_same_each_time():
+    split = np.arange(7)
+    first, second, third = draws_from(split, 100, 3)
+    assert first is split and len(second) == len(third) == 7
+    assert not np.array_equal(second, third)
+    assert np.array_equal(draws_from(split, 100, 3)[2], third)
