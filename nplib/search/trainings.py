@@ -54,7 +54,8 @@ class Trainings:
         budget : int
             Epochs.
         judge : Benchmark, optional
-            Whose mean test accuracies searches are judged by; those of the benchmark itself if not given.
+            Whose mean test accuracies searches are judged by, over the runs that did not fail: which runs of another
+            benchmark fail says nothing of these. Those of the benchmark itself, failed runs too, if not given.
 
         Raises
         ------
@@ -73,7 +74,9 @@ class Trainings:
             words = "the run that it chose by" if only_test and len(runs) == 1 else "mean test accuracy"
         else:
             of_judge = _by_run(judge, "test_accuracy", budget, judge.runs("test_accuracy", budget) or (0,))
-            test = of_judge.mean(axis=1)[judge.indices(benchmark.hashes)]
+            good = useful(of_judge)
+            means = of_judge.mean(axis=1, where=good | ~good.any(axis=1, keepdims=True))
+            test = means[judge.indices(benchmark.hashes)]
             words = f"mean test accuracy by the {judge.source}"
         return cls(benchmark, seen, test, seconds, metric, words)
 
