@@ -170,6 +170,28 @@ class GPPredictor:
         means, variances = self._posteriors(cells, batch_size, variance=True)
         return means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(axis=0))
 
+    def means_as_labels_come(self, cells: Cells, accuracies: np.ndarray) -> np.ndarray:
+        """Posterior mean score of each cell after the first 1, 2, ... of them have their labels, shape (n, n), float64.
+
+        Row q knows the labels to q, and its columns beyond q mean nothing. Hyper-parameters and the scale of accuracies
+        stay those of this predictor, and its own labels are not among those known.
+
+        Parameters
+        ----------
+        cells : Cells
+            n of them, in the order in which they were labelled.
+        accuracies : array, shape (n,)
+            Fractions.
+        """
+        X = columns_of(cells, self.config.features).astype(np.float64)
+        means = 0.0
+        targets = _targets(self.config, np.concatenate([self.labels, accuracies]))
+        for both, chosen, row in zip(targets, self.columns, self.parameters, strict=True):
+            own = both[: len(self.labels)]
+            values = (both[len(own) :] - own.mean()) / own.std()
+            means = means + GaussianProcess(row, X[:, chosen], values).means_as_labels_come() / len(self.columns)
+        return means
+
     def accuracy_interval(
         self, cells: Cells, coverage: float = 0.9, batch_size: int = CELLS_AT_A_TIME
     ) -> tuple[np.ndarray, np.ndarray]:

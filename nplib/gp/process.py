@@ -177,6 +177,17 @@ class GaussianProcess:
         """Variance of a label given all others, mean over the labels."""
         return torch.cholesky_inverse(self.L).diagonal().reciprocal().mean().item()
 
+    def means_as_labels_come(self) -> np.ndarray:
+        """Posterior means at the labelled rows after the first 1, 2, ... labels, shape (n, n).
+
+        Row q knows the labels to q, and its columns beyond q mean nothing.
+        """
+        inverse = torch.linalg.solve_triangular(self.L, torch.eye(len(self.L), dtype=self.L.dtype), upper=False)
+        whitened = self.L.T @ self.alpha  # (n, 1)
+        # A leading block of a triangular matrix has the leading block of its inverse, so one sum gives every alpha.
+        alphas = inverse.mul_(whitened).cumsum(dim=0)  # (n, n)
+        return ((self.L @ whitened).T - self.noise * alphas).numpy()
+
     def slopes(self) -> np.ndarray:
         """Slopes of the mean at the labelled rows, by each standardised column, shape (n, C)."""
         decay = torch.exp(-_distances(self.Z, self.Z)).mul_(-self.amplitude)  # (n, n)

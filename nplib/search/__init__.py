@@ -1,6 +1,7 @@
 """Searches for the best cell: what is trained, in which order, and what each rule finds."""
 
 from nplib.search.histories import BadSearch, Factor, Histories, factor_at, factor_to_reach
+from nplib.search.keeping import keeping
 from nplib.search.proposers import Proposer, make_proposer
 from nplib.search.searches import draw_cells, evolution, local_search, oracle, predictor_search, random_search
 from nplib.search.trainings import Trainings
@@ -15,6 +16,7 @@ __all__ = [
     "evolution",
     "factor_at",
     "factor_to_reach",
+    "keeping",
     "local_search",
     "make_proposer",
     "oracle",

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import torch
 from scipy.special import ndtr
-from tqdm import tqdm
 
 from nplib.cell import Cells
 from nplib.errors import UserError
 from nplib.gp.predictor import GPConfig, GPPredictor
-from nplib.training import TrainingConfig, paper_config
+from nplib.search.mlp import MLPConfig
+from nplib.training import Config, paper_config
 from nplib.two_stage.stages import TwoStageConfig
 
-PREDICTORS = ("gcn", "two-stage", "gp")
+PREDICTORS = ("gcn", "two-stage", "gp", "mlp")
 DEFAULT_GP = GPConfig()
 ACQUISITIONS = ("mean", "improvement", "bound", "thompson")
 # Cells that Thompson sampling chooses among, the best by upper bounds: joint draws of all would not fit in memory.
@@ -68,95 +68,34 @@ def best_untrained(scores: np.ndarray, trained: np.ndarray, count: int) -> np.nd
     return among[np.argsort(-open_scores[among], kind="stable")][:count]
 
 
-def _side_by_side(
-    everything: Cells, cells: Sequence[np.ndarray], accuracies: Sequence[np.ndarray]
-) -> tuple[Cells, np.ndarray, list[np.ndarray]]:
-    """Cells of all searches one after the other, since each search has met other accuracies of the same cell."""
-    rows = np.split(np.arange(sum(map(len, cells))), np.cumsum([len(row) for row in cells])[:-1])
-    return everything[np.concatenate(cells)], np.concatenate(accuracies), rows
-
-
-def best_predicted(everything: Cells, config: TrainingConfig, **options) -> Proposer:
-    """The paper's: the cells that a predictor ranks highest.
-
-    Parameters
-    ----------
-    everything : Cells
-        All cells of the benchmark.
-    config : TrainingConfig
-    options
-        ``device`` and ``progress`` of :func:`nplib.training.fit_predictors`.
-    """
-
-    def scores(cells: Sequence[np.ndarray], accuracies: Sequence[np.ndarray], seeds: Sequence[int]) -> np.ndarray:
-        known, labels, rows = _side_by_side(everything, cells, accuracies)
-        return config.fit(known, labels, seeds, training_cells=rows, **options).predict(everything)
-
-    return _by_score(scores)
-
-
-def best_accepted(everything: Cells, config: TwoStageConfig, **options) -> Proposer:
-    """The paper's with two stages: the cells that the second ranks highest among those that the first accepts.
-
-    Parameters
-    ----------
-    everything, options
-        See :func:`best_predicted`.
-    config : TwoStageConfig
-    """
-
-    def scores(cells: Sequence[np.ndarray], accuracies: Sequence[np.ndarray], seeds: Sequence[int]) -> np.ndarray:
-        known, labels, rows = _side_by_side(everything, cells, accuracies)
-        return config.fit(known, labels, seeds, training_cells=rows, **options).scores(everything)
-
-    return _by_score(scores)
-
-
-def _by_score(
-    scores_of: Callable[[Sequence[np.ndarray], Sequence[np.ndarray], Sequence[int]], np.ndarray],
-) -> Proposer:
-    def propose(
-        cells: Sequence[np.ndarray],
-        accuracies: Sequence[np.ndarray],
-        trained: Sequence[np.ndarray],
-        count: int,
-        seeds: Sequence[int],
-    ) -> list[np.ndarray]:
-        scores = scores_of(cells, accuracies, seeds)
-        return [best_untrained(row, known, count) for row, known in zip(scores, trained, strict=True)]
-
-    return propose
-
-
-def best_by_gp(
+def best_predicted(
     everything: Cells,
-    config: GPConfig = DEFAULT_GP,
+    config: Config | TwoStageConfig | MLPConfig,
     acquisition: str = "mean",
     *,
     device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> Proposer:
-    """The cells that a Gaussian process ranks highest, by its mean or by what an acquisition rule makes of its doubt.
+    """The cells that a predictor ranks highest, by its mean or by what an acquisition rule makes of its doubt.
 
     Parameters
     ----------
     everything : Cells
         All cells of the benchmark.
-    config : GPConfig
+    config : TrainingConfig, TwoStageConfig, GPConfig or MLPConfig
+        The predictor; two stages rank what the first accepts above all else.
     acquisition : str
-        ``"mean"``: the posterior mean, as the paper's rule would have it. ``"improvement"``: the expected improvement
-        over the largest mean of a trained cell. ``"bound"``: mean plus one standard deviation. ``"thompson"``: the best
-        cell of each of so many joint draws from the posterior. Source: Shahriari et al., "Taking the human out of the
-        loop", 2016.
-    device : str or torch.device
-        As for :func:`nplib.gp.fit_gps`: all is done on the CPU.
-    progress : bool
-        Show a bar of searches on stderr.
+        ``"mean"``: what it predicts, the paper's rule. Of a predictor that says how sure it is also ``"improvement"``:
+        the expected improvement over the largest mean of a trained cell. ``"bound"``: mean plus one standard deviation.
+        ``"thompson"``: the best cell of each of so many joint draws from the posterior. Source: Shahriari et al.,
+        "Taking the human out of the loop", 2016.
+    device, progress
+        As for :func:`nplib.training.fit_predictors`.
 
     Raises
     ------
     UserError
-        If there is no such rule.
+        If there is no such rule, or this predictor has only a mean.
     """
     if acquisition not in ACQUISITIONS:
         raise UserError(f"no acquisition rule is called {acquisition!r}; there are {', '.join(ACQUISITIONS)}")
@@ -168,44 +107,43 @@ def best_by_gp(
         count: int,
         seeds: Sequence[int],
     ) -> list[np.ndarray]:
-        proposed = []
-        searches = zip(cells, accuracies, trained, seeds, strict=True)
-        for rows, met, known, seed in tqdm(searches, total=len(seeds), desc="searches", disable=not progress):
-            labels = np.full(len(everything), np.nan)
-            labels[rows] = met
-            (predictor,) = config.fit(everything, labels, [seed], training_cells=rows, device=device).predictors
-            if acquisition == "thompson":
-                proposed.append(_thompson(predictor, everything, known, count, np.random.default_rng([seed, 4])))
-            else:
-                proposed.append(best_untrained(_acquired(predictor, everything, known, acquisition), known, count))
-        return proposed
+        # Side by side, since each search has met other accuracies of the same cell.
+        rows = np.split(np.arange(sum(map(len, cells))), np.cumsum([len(row) for row in cells])[:-1])
+        known, labels = everything[np.concatenate(cells)], np.concatenate(accuracies)
+        fit = config.fit(known, labels, seeds, training_cells=rows, device=device, progress=progress)
+        if acquisition == "mean":
+            scores = getattr(fit, "scores", fit.predict)(everything)  # two stages rank what they reject too
+            return [best_untrained(row, known, count) for row, known in zip(scores, trained, strict=True)]
+        if not hasattr(fit.predictors[0], "posterior"):
+            raise UserError(
+                f"acquisition is {acquisition!r}, but this predictor does not say how sure it is; take mean"
+            )
+        return [
+            _by_doubt(predictor, everything, row, count, acquisition, seed)
+            for predictor, row, seed in zip(fit.predictors, trained, seeds, strict=True)
+        ]
 
     return propose
 
 
-def _acquired(predictor: GPPredictor, everything: Cells, trained: np.ndarray, acquisition: str) -> np.ndarray:
-    """What an acquisition rule makes of every cell, shape (N,)."""
-    if acquisition == "mean":
-        return predictor.predict(everything)
+def _by_doubt(
+    predictor: GPPredictor, everything: Cells, trained: np.ndarray, count: int, acquisition: str, seed: int
+) -> np.ndarray:
+    """The best cells by what an acquisition rule makes of the posterior."""
     mean, sd = predictor.posterior(everything)
+    if acquisition == "thompson":
+        among = best_untrained(mean + 2 * sd, trained, min(max(THOMPSON_CELLS, count), len(mean) - len(trained)))
+        chosen: list[int] = []
+        for draw in predictor.sample(everything[among], count, np.random.default_rng([seed, 4])):
+            draw[chosen] = -np.inf  # where a draw's best is taken, its next best
+            chosen.append(int(draw.argmax()))
+        return among[chosen]
     if acquisition == "bound":
-        return mean + sd
+        return best_untrained(mean + sd, trained, count)
     ahead = mean - mean[trained].max()
     ratio = ahead / sd
-    return ahead * ndtr(ratio) + sd * np.exp(-(ratio**2) / 2) / np.sqrt(2 * np.pi)
-
-
-def _thompson(
-    predictor: GPPredictor, everything: Cells, trained: np.ndarray, count: int, random: np.random.Generator
-) -> np.ndarray:
-    """The best cell of each of so many draws from the posterior; where a draw's is taken, its next best."""
-    mean, sd = predictor.posterior(everything)
-    among = best_untrained(mean + 2 * sd, trained, min(max(THOMPSON_CELLS, count), len(everything) - len(trained)))
-    chosen: list[int] = []
-    for draw in predictor.sample(everything[among], count, random):
-        draw[chosen] = -np.inf
-        chosen.append(int(draw.argmax()))
-    return among[chosen]
+    improvement = ahead * ndtr(ratio) + sd * np.exp(-(ratio**2) / 2) / np.sqrt(2 * np.pi)
+    return best_untrained(improvement, trained, count)
 
 
 def make_proposer(name: str, everything: Cells, labels: int, **options) -> Proposer:
@@ -214,23 +152,21 @@ def make_proposer(name: str, everything: Cells, labels: int, **options) -> Propo
     Parameters
     ----------
     name : str
-        ``"gcn"``, ``"two-stage"`` or ``"gp"``.
+        ``"gcn"``, ``"two-stage"``, ``"gp"`` or ``"mlp"``.
     everything : Cells
         All cells of the benchmark.
     labels : int
         How many cells it learns from at first.
     options
-        Of the one named.
+        Of :func:`best_predicted`.
 
     Raises
     ------
     UserError
         If there is no such predictor.
     """
-    if name == "gcn":
-        return best_predicted(everything, paper_config(labels), **options)
-    if name == "two-stage":
-        return best_accepted(everything, TwoStageConfig.of(paper_config(labels)), **options)
-    if name == "gp":
-        return best_by_gp(everything, **options)
-    raise UserError(f"no predictor is called {name!r}; there are {', '.join(PREDICTORS)}")
+    if name not in PREDICTORS:
+        raise UserError(f"no predictor is called {name!r}; there are {', '.join(PREDICTORS)}")
+    network = paper_config(labels)
+    configs = {"gcn": network, "two-stage": TwoStageConfig.of(network), "gp": DEFAULT_GP, "mlp": MLPConfig()}
+    return best_predicted(everything, configs[name], **options)

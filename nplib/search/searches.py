@@ -15,8 +15,10 @@ import torch
 from tqdm import tqdm
 
 from nplib._devices import map_on_cores
+from nplib.search.histories import BadSearch, Histories
+from nplib.search.keeping import keeping
 from nplib.search.proposers import Proposer
-from nplib.search.trainings import BadSearch, Histories, Trainings, useful
+from nplib.search.trainings import Trainings, useful
 
 CPU = torch.device("cpu")
 
@@ -131,6 +133,8 @@ def predictor_search(
     seeds: Sequence[int],
     *,
     rounds: int = 1,
+    keep: str = "all",
+    keep_by: str = "run",
     progress: bool = False,
 ) -> Histories:
     """Train random cells, fit a predictor to them, train the cells that it proposes.
@@ -148,6 +152,8 @@ def predictor_search(
     rounds : int
         The K cells are trained in so many parts, and after each the predictor is fitted anew to all that is known. The
         paper has one.
+    keep, keep_by : str
+        Which of the trained cells is kept; see :func:`nplib.search.keeping.keeping`.
     progress : bool
         Show a bar of rounds on stderr.
 
@@ -174,4 +180,4 @@ def predictor_search(
         labels = [accuracy[row] for row, accuracy in zip(learned, met, strict=True)]
         proposed = propose(learned, labels, trained, len(part), seeds)
         trained = [np.concatenate([row, more]) for row, more in zip(trained, proposed, strict=True)]
-    return trainings.history(trained, seeds, first)
+    return keeping(trainings, trainings.history(trained, seeds, first), keep, keep_by)

@@ -14,11 +14,12 @@ from search_world import (  # noqa: F401 - fixtures among them
 
 from nplib.benchmark import FAILED_BELOW, Benchmark
 from nplib.errors import UserError
+from nplib.gp import GPConfig
 from nplib.search import draw_cells, evolution, local_search, oracle, predictor_search, random_search
-from nplib.search.proposers import best_accepted, best_by_gp, best_predicted, best_untrained, make_proposer
+from nplib.search.mlp import MLPConfig
+from nplib.search.proposers import PREDICTORS, best_predicted, best_untrained, make_proposer
 from nplib.search.trainings import BadSearch, Histories, Trainings
-from nplib.training import fit_predictors
-from nplib.two_stage import TwoStageConfig, fit_two_stage
+from nplib.two_stage import TwoStageConfig
 
 # The rules
 
@@ -162,39 +163,53 @@ def test_failed_trainings_cost_a_query_and_teach_nothing(benchmark):
     assert history.queries == 50 and len(told[0][2][0]) == 40
 
 
-@pytest.mark.parametrize("name", ["one stage", "two stages", "Gaussian process"])
-def test_proposers_propose_the_best_that_they_predict_and_nothing_trained(trainings, graphs, name):
-    two = TwoStageConfig(above=0.9, classifier=FAST.as_classifier(), regressor=FAST)
-    proposer = {
-        "one stage": lambda: best_predicted(graphs, FAST),
-        "two stages": lambda: best_accepted(graphs, two),
-        "Gaussian process": lambda: best_by_gp(graphs),
-    }[name]()
-    history = predictor_search(trainings, proposer, 60, 20, SEEDS[:2])
-    assert history.queries == 80
+TWO = TwoStageConfig(above=0.9, classifier=FAST.as_classifier(), regressor=FAST)
+CONFIGS = {"one stage": FAST, "two stages": TWO, "Gaussian process": GPConfig(), "plain": MLPConfig(epochs=5)}
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_proposers_propose_the_best_that_they_predict_and_nothing_trained(trainings, graphs, config):
+    """Whatever the predictor, and however many searches it is fitted for at once."""
+    history = predictor_search(trainings, best_predicted(graphs, config), 60, 20, SEEDS[:2])
+    assert history.queries == 80 and history.first == 60
     for s, seed in enumerate(SEEDS[:2]):
         assert len(set(history.cells[s].tolist())) == 80
-        met = trainings.met(seed)
-        labels = np.full(len(trainings), np.nan)
-        known = history.cells[s, :60]
+        met, known = trainings.met(seed), history.cells[s, :60]
         learned = known[met[known] >= FAILED_BELOW]
+        labels = np.full(len(trainings), np.nan)
         labels[learned] = met[learned]
-        if name == "Gaussian process":
-            continue
-        fit = (
-            fit_predictors(graphs, labels, [seed], FAST, training_cells=learned)
-            if name == "one stage"
-            else fit_two_stage(graphs, labels, [seed], two, training_cells=learned)
-        )
-        scores = fit.predict(graphs)[0] if name == "one stage" else fit.scores(graphs)[0]
+        fit = config.fit(graphs, labels, [seed], training_cells=learned)
+        scores = (fit.scores if config is TWO else fit.predict)(graphs)[0]
         proposed, others = scores[history.cells[s, 60:]], np.delete(scores, history.cells[s])
         assert proposed.min() >= others.max() - 1e-6 and (np.diff(proposed) <= 1e-6).all()
 
 
+def test_acquisition_rules_are_what_they_say(trainings, graphs):
+    cells = draw_cells(len(trainings), 60, 0)
+    seen = trainings.met(0)[cells]
+    mean, sd = GPConfig().fit(graphs[cells], seen, [0]).predictors[0].posterior(graphs)
+    gain = np.random.default_rng(0).normal(size=4_000)  # the expected improvement, by drawing
+    improvement = np.array(
+        [np.maximum(m + s * gain - mean[cells].max(), 0).mean() for m, s in zip(mean, sd, strict=True)]
+    )
+    for rule, scores, least in (("bound", mean + sd, 10), ("improvement", improvement, 9)):
+        (proposed,) = best_predicted(graphs, GPConfig(), rule)([cells], [seen], [cells], 10, [0])
+        assert len(set(proposed) & set(best_untrained(scores, cells, 10))) >= least
+    (drawn,) = best_predicted(graphs, GPConfig(), "thompson")([cells], [seen], [cells], 10, [0])
+    assert len(set(drawn.tolist())) == 10 and not np.isin(drawn, cells).any()
+    assert mean[drawn].mean() > np.quantile(mean, 0.9)
+    with pytest.raises(
+        UserError, match="no acquisition rule is called 'luck'; there are mean, improvement, bound, tho"
+    ):
+        best_predicted(graphs, GPConfig(), "luck")
+    with pytest.raises(UserError, match="this predictor does not say how sure it is"):
+        best_predicted(graphs, FAST, "bound")([cells], [seen], [cells], 10, [0])
+
+
 def test_proposers_have_names(graphs):
-    for name in ("gcn", "two-stage", "gp"):
+    for name in PREDICTORS:
         assert callable(make_proposer(name, graphs, 100))
-    with pytest.raises(UserError, match="no predictor is called 'oracle'; there are gcn, two-stage, gp"):
+    with pytest.raises(UserError, match="no predictor is called 'oracle'; there are gcn, two-stage, gp, mlp"):
         make_proposer("oracle", graphs, 100)
 
 
