@@ -145,6 +145,14 @@ def test_more_labels_never_make_it_less_sure():
         assert (more <= fewer + 1e-9).all() and more.mean() < fewer.mean()
 
 
+def test_means_as_labels_come_are_those_of_processes_of_fewer_labels():
+    parameters, X, targets, _, _ = problem(labels=30)
+    means = GaussianProcess(parameters, X, targets).means_as_labels_come()
+    for n in (1, 2, 17, 30):
+        expected = GaussianProcess(parameters, X[:n], targets[:n]).joint(X[:n])[0]
+        np.testing.assert_allclose(means[n - 1, :n], expected, atol=1e-9)
+
+
 def test_left_out_variance_is_that_of_fits_without_a_label():
     parameters, X, targets, _, _ = problem(labels=12)
     kept = [np.delete(np.arange(12), left) for left in range(12)]
