@@ -6,9 +6,11 @@ said once, by :func:`use_style`, and by :func:`showing` for those of other data.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import matplotlib
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -37,6 +39,9 @@ class DataNotNamed(UserError):
 def use_style(data: Benchmark | str) -> None:
     """Set whose data figures show, and their look: white, so that they stay readable on a dark page too.
 
+    The look starts from matplotlib's defaults, whatever the user's own settings are; in a notebook figures are shown in
+    the page, whatever backend is set.
+
     Parameters
     ----------
     data : Benchmark or str
@@ -44,6 +49,10 @@ def use_style(data: Benchmark | str) -> None:
     """
     global _source_shown
     _source_shown = _source_of(data)
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if hasattr(shell, "kernel"):
+        shell.enable_matplotlib("inline")
+    matplotlib.rcdefaults()
     sns.set_theme(style="ticks", context="notebook", palette="colorblind")
     plt.rcParams.update(
         {

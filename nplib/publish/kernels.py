@@ -213,6 +213,8 @@ def make_publishable(path: Path, notebook: Notebook, places: Mapping[str, str]) 
             cell.metadata["jupyter"] = {"source_hidden": True}
     text = nbformat.writes(content)
     for place in sorted(places, key=len, reverse=True):
-        found, instead = (json.dumps(name, ensure_ascii=False)[1:-1] for name in (place, places[place]))
-        text = re.sub(rf"(?<![\w/.:-]){re.escape(found)}(?![\w-])", lambda _, instead=instead: instead, text)
+        found, instead = place, places[place]
+        for _ in range(2):  # as JSON, and as a text in code that is JSON
+            found, instead = (json.dumps(name, ensure_ascii=False)[1:-1] for name in (found, instead))
+            text = re.sub(rf"(?<![\w/.:-]){re.escape(found)}(?![\w-])", lambda _, instead=instead: instead, text)
     path.write_text(text, encoding="utf8")

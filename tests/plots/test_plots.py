@@ -141,6 +141,14 @@ def test_a_style_is_that_of_the_data_shown(small_surrogate):
         plots.use_style()
 
 
+def test_a_style_starts_from_the_defaults_whatever_is_set():
+    plots.use_style("full")
+    before = dict(plt.rcParams)
+    plt.rcParams.update({"image.cmap": "hot", "text.usetex": True, "lines.linewidth": 9, "savefig.dpi": 20})
+    plots.use_style("full")
+    assert dict(plt.rcParams) == before
+
+
 def test_no_figure_is_drawn_before_it_is_said_whose_data_it_shows():
     program = "from nplib import plots; import numpy as np; plots.draws(np.arange(5.0), 2.0, 3.0, 'mean')"
     environment = os.environ | {"MPLBACKEND": "agg"}

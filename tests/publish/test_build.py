@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path, PurePosixPath
 
+import matplotlib
 import nbformat
 import pytest
 from filelock import FileLock
@@ -147,6 +149,25 @@ def test_a_failing_cell_is_told_at_once_and_the_others_end(book):
     assert states(book, only=["01_first"]) == {"01_first": "unchanged"}
 
 
+def test_a_kernel_that_does_not_start_is_reported_with_its_last_words(book, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "zmq.py").write_text("raise SystemExit('this is not the zmq you look for')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "mine"))
+    start = time.monotonic()
+    with pytest.raises(NotebookFailed, match=r"the kernel did not start: .* Its last words: this is not the zmq"):
+        run(book, only=["01_first"])
+    assert time.monotonic() - start < 30
+
+
+def test_what_a_dying_kernel_says_is_told(book):
+    cell = "import os, sys\nos.write(2, b'no memory left\\n')\nos._exit(1)"
+    edit_cell(book, "notebooks/01_first", -1, cell)
+    with pytest.raises(
+        NotebookFailed, match=r"the kernel died; was there enough memory\? Its last words: no memory left"
+    ):
+        run(book, only=["01_first"])
+
+
 def test_a_dying_kernel_is_reported(book):
     edit_cell(book, "notebooks/01_first", -1, "import os; os._exit(1)")
     with pytest.raises(NotebookFailed, match=r"cell 4 of 4.*\n.*os\._exit\(1\)\nthe kernel died"):
@@ -170,6 +191,39 @@ def test_notebooks_run_with_this_python_in_their_folder(book, tmp_path, monkeypa
 
     expected = [sys.executable, str(book / "notebooks"), nplib.__file__, str(tmp_path / "somewhere" / "else")]
     assert json.loads((book / "_build" / "results" / "told").read_text()) == expected
+
+
+DRAWS = """
+import matplotlib.pyplot as plt
+from nplib import plots
+plt.plot([1, 2])
+plt.show()
+plots.use_style("full")
+plt.rcParams["image.interpolation"]
+"""
+
+
+@pytest.fixture
+def users_own(tmp_path, monkeypatch) -> None:
+    """Settings of a user who draws elsewhere: a backend without a screen, a style, a profile of IPython."""
+    (tmp_path / "matplotlibrc").write_text("image.interpolation: bicubic\n")
+    profile = tmp_path / "ipython" / "profile_default"
+    (profile / "startup").mkdir(parents=True)
+    (profile / "startup" / "first.py").write_text("raise SystemExit('of another project')")
+    (profile / "ipython_config.py").write_text("c.InlineBackend.figure_formats = {'svg'}")
+    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path / "matplotlibrc"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+
+
+@pytest.mark.parametrize("backend", ["Agg", "svg", "TkAgg"])
+def test_figures_are_those_of_the_book_whatever_the_user_has_set(book, users_own, monkeypatch, backend):
+    monkeypatch.setenv("MPLBACKEND", backend)
+    edit_cell(book, "notebooks/01_first", -1, DRAWS)
+    run(book, only=["01_first"])
+    executed = nbformat.read(book / "_build" / "executed" / "notebooks" / "01_first.ipynb", as_version=4)
+    figure, style = (output.data for output in executed.cells[-1].outputs)
+    assert set(figure) == {"image/png", "text/plain"}
+    assert style["text/plain"] == repr(matplotlib.rcParamsDefault["image.interpolation"])
 
 
 def test_an_executed_copy_does_not_tell_where_it_was_made(book):
@@ -334,6 +388,41 @@ def test_the_longest_notebooks_begin_first(book):
     edit_cell(book, "notebooks/01_first", -1, "import time\ntime.sleep(4)")
     run(book, jobs=1)
     assert list(states(book, jobs=1, force=True)) == ["01_first", "02_second", "results"]
+
+
+def test_pages_do_not_tell_where_data_outside_the_project_lie(book, shared, tmp_path, monkeypatch):
+    data = tmp_path / "private" / 'my "own".hdf5'
+    data.parent.mkdir()
+    data.write_bytes((shared / "golden" / "full_tiny.hdf5").read_bytes())
+    monkeypatch.setenv("NPLIB_TFRECORD", str(data))
+    shown = "import os\nprint(data, os.environ['NPLIB_TFRECORD'], os.path.expanduser('~/x'), os.getcwd())\n[data]"
+    write_notebook(book / "notebooks" / "01_first.ipynb", [shown], parameters="data: str = 'auto'")
+    run(book, data=str(data), only=["01_first"])
+    page = (book / "_build" / "executed" / "notebooks" / "01_first.ipynb").read_text()
+    assert str(tmp_path) not in page and str(Path.home()) not in page
+    content = nbformat.reads(page, as_version=4)
+    assert content.cells[-1].outputs[0].text == 'my "own".hdf5 my "own".hdf5 ~/x ./notebooks\n'
+    # Papermill's cell of what was given is not on the page beside the one that it replaces.
+    (injected,) = [cell for cell in content.cells if "injected-parameters" in cell.metadata.get("tags", ())]
+    assert "remove-cell" in injected.metadata.tags and injected.metadata.jupyter.source_hidden
+
+
+def test_results_of_a_plain_run_go_to_the_project_from_any_folder(book, tmp_path):
+    cell = (
+        "from nplib.publish.page import save_results\nfrom nplib.benchmark import Benchmark, empty_metrics\n"
+        "from nplib.cell import Cell\n"
+        "cell = Cell([[0, 1], [0, 0]], ['input', 'output'])\n"
+        "one = Benchmark.from_cells([cell], empty_metrics(1), source='made', labels='made')\n"
+        "save_results(results_folder, '01_first', one, {'a': 1})"
+    )
+    write_notebook(book / "notebooks" / "01_first.ipynb", [cell], parameters="results_folder: str = ''")
+    kept = book / "_build" / "results" / "01_first.json"
+    for folder in (book, book / "notebooks"):
+        notebook = os.path.relpath(book / "notebooks" / "01_first.ipynb", folder)
+        command = [sys.executable, "-m", "papermill", notebook, str(tmp_path / "out.ipynb")]
+        subprocess.run(command, check=True, capture_output=True, cwd=folder)
+        assert json.loads(kept.read_text())["a"] == 1
+        kept.unlink()
 
 
 def test_a_second_build_at_the_same_time_is_refused(book):
