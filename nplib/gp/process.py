@@ -52,7 +52,7 @@ class Priors:
         """Mean and standard deviation of each hyper-parameter, both of shape (3 + columns,)."""
         mean = np.zeros(WEIGHTS + columns)
         mean[[NOISE, LENGTH]] = math.log(self.noise), math.log(self.length)
-        sd = np.full(WEIGHTS + columns, self.weight_sd)
+        sd = np.full(WEIGHTS + columns, self.weight_sd, dtype=np.float64)
         sd[[NOISE, AMPLITUDE, LENGTH]] = self.noise_sd, self.amplitude_sd, self.length_sd
         return mean, sd
 

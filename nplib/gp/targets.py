@@ -11,12 +11,14 @@ from functools import cached_property
 
 import numpy as np
 
-TARGETS = ("log_gap", "rank_normal", "rank")
+TARGETS = ("log_gap", "log_spread", "rank_normal", "rank")
 # log_gap takes all that is worse as alike: among such cells differences are of no interest, and they are large.
 FLOOR = 0.85
 # No cell of the space reaches this; where labels come near it, the ceiling is a little above the best of them.
 CEILING = 0.97
 ABOVE_BEST = 0.004
+# log_spread takes the worst twentieth as alike: outliers, such as trainings that failed.
+LOWEST = 0.05
 # Where a normal distribution is looked at for an expected value, in its own standard deviations, and its density there.
 NODES = np.linspace(-5, 5, 201)
 DENSITY = np.exp(-(NODES**2) / 2)
@@ -30,8 +32,9 @@ def target_values(name: str, labels: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     name : str
-        One of ``TARGETS``: minus the logarithm of how far a label stays below a ceiling, its rank as a quantile of a
-        normal distribution, or its rank.
+        One of ``TARGETS``: minus the logarithm of how far a label stays below a ceiling, with the constants above or,
+        as ``log_spread``, with a ceiling and a floor taken from the labels alone; its rank as a quantile of a normal
+        distribution; or its rank.
     labels : array, shape (n,)
         Fractions, not all alike.
     """
@@ -39,6 +42,11 @@ def target_values(name: str, labels: np.ndarray) -> np.ndarray:
         # With all labels at or below the floor, or a floor near the best, nothing would be left to tell apart.
         floor = FLOOR if np.ptp(np.maximum(labels, FLOOR)) > 0 else labels.min()
         values = _log_gap(np.maximum(labels, floor), ceiling_of(labels))
+    elif name == "log_spread":
+        floor = np.quantile(labels, LOWEST)
+        if np.ptp(np.maximum(labels, floor)) == 0:
+            floor = labels.min()
+        values = _log_gap(np.maximum(labels, floor), labels.max() + _spread(labels))
     else:
         from scipy.special import ndtri
         from scipy.stats import rankdata
@@ -48,9 +56,15 @@ def target_values(name: str, labels: np.ndarray) -> np.ndarray:
     return (values - values.mean()) / values.std()
 
 
-def ceiling_of(labels: np.ndarray) -> float:
-    """An accuracy that no cell is taken to reach."""
-    return max(CEILING, labels.max() + ABOVE_BEST)
+def ceiling_of(labels: np.ndarray, name: str = "log_gap") -> float:
+    """An accuracy that no cell is taken to reach, on the scale of this name."""
+    return labels.max() + _spread(labels) if name == "log_spread" else max(CEILING, labels.max() + ABOVE_BEST)
+
+
+def _spread(labels: np.ndarray) -> float:
+    """The interquartile range of labels, or their range where that is nothing."""
+    low, high = np.quantile(labels, [0.25, 0.75])
+    return float(high - low) or float(np.ptp(labels))
 
 
 def _log_gap(accuracies: np.ndarray, ceiling: float) -> np.ndarray:
@@ -77,11 +91,11 @@ class ScoreMap:
     ceiling: float
 
     @classmethod
-    def through(cls, scores: np.ndarray, labels: np.ndarray) -> ScoreMap:
-        """The map through labels (fractions) with these scores, both of shape (n,)."""
+    def through(cls, scores: np.ndarray, labels: np.ndarray, name: str = "log_gap") -> ScoreMap:
+        """The map through labels (fractions) with these scores, both of shape (n,), learned on the scale of a name."""
         knots, which = np.unique(scores, return_inverse=True)
         accuracies = np.bincount(which, labels) / np.bincount(which)  # labels below the floor share a score
-        ceiling = ceiling_of(labels)
+        ceiling = ceiling_of(labels, name)
         return cls(knots, _log_gap(accuracies, ceiling), ceiling)
 
     def accuracies(self, scores: np.ndarray) -> np.ndarray:

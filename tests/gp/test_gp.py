@@ -17,7 +17,8 @@ from nplib.gp.targets import TARGETS, ScoreMap, target_values
 from nplib.metrics import kendall_tau, mse_percent2
 from nplib.predictor import BadWeights
 
-BAG = GPConfig(members=4, column_share=0.5, feature_sets=(NAMES,), targets=TARGETS, priors=Priors(weight_sd=1.5))
+SCALES = ("log_gap", "rank_normal", "rank")
+BAG = GPConfig(members=4, column_share=0.5, feature_sets=(NAMES,), targets=SCALES, priors=Priors(weight_sd=1.5))
 
 
 @pytest.fixture(scope="module")
@@ -337,3 +338,38 @@ def test_172_real_labels_rank_all_others(sample_path):
     assert np.mean(taus) > 0.8, "the graph network reaches .65"
     assert np.mean(errors) < 2, "the graph network's is 2.2 to 2.5 points²"
     assert 0.85 < np.mean(covered) < 0.95
+
+
+# Nothing chosen by any other label
+
+
+def test_a_plain_predictor_depends_on_no_constant_about_accuracy(cells):
+    """Accuracies shifted and squeezed alike give the same ranking: the scale is taken from the labels alone."""
+    graphs, accuracies = cells
+    plain = replace(GPConfig.plain(), members=4)
+    drawn = np.arange(40)
+    (here,) = fit_gps(graphs, accuracies, [0], plain, training_cells=drawn).predict(graphs)
+    (there,) = fit_gps(graphs, 0.5 * accuracies - 0.2, [0], plain, training_cells=drawn).predict(graphs)
+    assert kendall_tau(here, there) > 0.999
+
+
+def test_members_of_a_plain_predictor_have_a_random_part_of_all_columns(cells):
+    graphs, accuracies = cells
+    (model,) = fit_gps(graphs, accuracies, [0], GPConfig.plain(), training_cells=np.arange(30)).predictors
+    assert len(model.members) == 16
+    assert {len(chosen) for chosen in model.columns} == {round(0.3 * 2 * len(NAMES))}
+    assert len({tuple(chosen) for chosen in model.columns}) == 16
+
+
+def test_whole_numbers_are_priors_too():
+    _, sd = Priors(amplitude_sd=1, length=1, length_sd=1, weight_sd=1).of(5)
+    assert sd[0] == 0.7 and (sd > 0).all()
+
+
+def test_labels_with_failed_trainings_are_no_obstacle(cells):
+    graphs, accuracies = cells
+    failed = accuracies.copy()
+    failed[:4] = 0.1
+    for config in (GPConfig(), replace(GPConfig.plain(), members=4)):
+        (said,) = fit_gps(graphs, failed, [0], config, training_cells=np.arange(60)).predict(graphs)
+        assert np.isfinite(said).all() and kendall_tau(accuracies[60:], said[60:]) > 0.3
