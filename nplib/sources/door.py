@@ -8,11 +8,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from nplib._files import cache_folder, expand, sha256_of
+from nplib._files import cache_folder, cache_folders, expand, sha256_of
 from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
 from nplib.sources.download import DownloadFailed, RemoteFile, fetch, is_offline, part_of
@@ -42,15 +41,10 @@ OFFICIAL = {
 CONVERTED = {"full": "nasbench.hdf5", "only108": "nasbench_only108.hdf5"}
 
 
-class Part(NamedTuple):
-    """A part of NASBench-101 small enough to be downloaded when it is asked for, and kept."""
-
-    variable: str  # of the environment, which may name a copy
-    remote: RemoteFile
-    read: Callable[[str | os.PathLike], Benchmark]
-
-
-PARTS = {"one-run": Part("NPLIB_ONE_RUN", ONE_RUN, read_one_run), "sample": Part("NPLIB_SAMPLE", SAMPLE, read_sample)}
+# Parts of it, small enough to be downloaded when they are asked for; variables may name copies.
+PARTS = {"one-run": ONE_RUN, "sample": SAMPLE}
+VARIABLES = {"one-run": "NPLIB_ONE_RUN", "sample": "NPLIB_SAMPLE"}
+SUFFIXES = (".hdf5", ".h5", ".tfrecord", ".npy", ".json")
 SECONDS_TO_REACH = 4.0  # within which a server must answer before "auto" goes on without it
 
 
@@ -59,17 +53,10 @@ class DataUnavailable(UserError):
 
 
 class Found(NamedTuple):
-    """A source and what there is of it.
+    """A source, as :func:`load` takes it or ``"file"``, and what there is of it.
 
-    Attributes
-    ----------
-    name : str
-        As :func:`load` takes it; ``"file"`` for a path.
-    state : str
-        ``"ready"``, ``"to convert"`` or ``"to download"`` where :func:`load` does the rest by itself; ``"missing"``
-        where it cannot.
-    where : str
-        The file, or what to do.
+    Its state is ``"ready"``, ``"to convert"`` or ``"to download"`` where :func:`load` does the rest by itself, and
+    ``"missing"`` where it cannot; ``where`` is the file, or says what to do.
     """
 
     name: str
@@ -87,29 +74,16 @@ def data_folder(folder: str | os.PathLike | None = None) -> Path:
 
     The last is for notebooks, which run in a folder of their own.
     """
-    if folder is not None:
-        return expand(folder)
-    if os.environ.get("NPLIB_DATA"):
-        return expand(os.environ["NPLIB_DATA"])
+    if folder is not None or os.environ.get("NPLIB_DATA"):
+        return expand(os.environ["NPLIB_DATA"] if folder is None else folder)
     beside = Path("..", "data")
     return beside if beside.is_dir() and not Path("data").is_dir() else Path("data")
 
 
 def find(data: str | os.PathLike = "auto", folder: str | os.PathLike | None = None) -> list[Found]:
-    """What there is of a source; of every one for ``"auto"``, the first that is here or can be had being the one taken.
+    """What there is of a source, or for ``"auto"`` of every one, in the order in which they are taken.
 
-    Nothing is downloaded, converted or read.
-
-    Parameters
-    ----------
-    data : str or path
-        As for :func:`load`.
-    folder : path, optional
-        As for :func:`data_folder`.
-
-    Returns
-    -------
-    list of Found
+    Nothing is downloaded, converted or read. Arguments as for :func:`load`.
     """
     folder = data_folder(folder)
     if data == "auto":
@@ -118,16 +92,14 @@ def find(data: str | os.PathLike = "auto", folder: str | os.PathLike | None = No
         return [_find_full(folder)]
     if data == SURROGATE:
         return [Found(SURROGATE, "ready", "ships with nplib")]
-    if data in PARTS:
-        return [_find_part(str(data), folder)]
-    return [_find_file(expand(data))]
+    return [_find_part(str(data), folder) if data in PARTS else _find_file(expand(data))]
 
 
 def choose(folder: str | os.PathLike | None = None, *, progress: bool = False) -> str:
     """The name of the source that ``"auto"`` stands for now; which, and why, is logged in one line.
 
     That is ``"full"`` if it is here; else ``"one-run"`` if it is here or can be downloaded now; else ``"surrogate"``.
-    The sample, which has few of the cells, is taken only when it is named. Parameters as for :func:`load`.
+    The sample, which has few of the cells, is taken only when it is named. Arguments as for :func:`load`.
 
     Raises
     ------
@@ -138,14 +110,22 @@ def choose(folder: str | os.PathLike | None = None, *, progress: bool = False) -
     if _find_full(folder).is_here:
         logger.info("auto takes full: the best there is")
         return "full"
-    why = f"full is not in {folder}"
-    try:
-        _part_file("one-run", folder, progress, patient=False)
-    except DownloadFailed as error:
-        logger.info("auto takes %s: %s, and one-run cannot be had: %s", SURROGATE, why, error)
-        return SURROGATE
-    logger.info("auto takes one-run: %s, and one-run has a real result of every cell", why)
-    return "one-run"
+    found = _find_part("one-run", folder)
+    here, why = found.is_here, found.where
+    if found.state == "missing" and os.environ.get(VARIABLES["one-run"]):
+        raise DataUnavailable(why)
+    if found.state == "to download":
+        try:
+            _check_reached(PARTS["one-run"].url)
+            fetch(PARTS["one-run"], _keep_in(folder), progress=progress, tries=1, timeout=SECONDS_TO_REACH)
+            here = True
+        except UserError as error:
+            why = str(error)
+    if here:
+        logger.info("auto takes one-run: full is not in %s, and one-run has a real result of every cell", folder)
+        return "one-run"
+    logger.info("auto takes %s: full is not in %s, and one-run cannot be had: %s", SURROGATE, folder, why)
+    return SURROGATE
 
 
 def load(
@@ -174,10 +154,6 @@ def load(
     progress : bool
         Whether to show bars of downloads and conversions on stderr.
 
-    Returns
-    -------
-    Benchmark
-
     Raises
     ------
     DataUnavailable
@@ -186,28 +162,23 @@ def load(
         If the file is not what it should be: ``BadOneRun``, ``BadSample``, ``BadBenchmark``, ``BadRecord``.
     """
     folder = data_folder(folder)
-    if data == "auto":
-        data = choose(folder, progress=progress)
-    if data == "full":
-        return _load_full(folder, progress)
-    if data == SURROGATE:
-        return _load_surrogate()
-    if data in PARTS:
-        return _load_part(str(data), folder, progress)
-    found = find(data, folder)[0]
-    if not found.is_here:
-        raise DataUnavailable(found.where)
-    return _load_file(expand(data), progress)
+    name = choose(folder, progress=progress) if data == "auto" else data
+    if name == SURROGATE:
+        from nplib.sources.surrogate import load_surrogate
+
+        benchmark = load_surrogate()
+        logger.info("surrogate: %s", benchmark.labels)
+        return benchmark
+    found = find(name, folder)[0]
+    if found.state == "missing":
+        raise DataUnavailable(found.where if found.name == "file" else f"{name} is not here: {found.where}")
+    path = Path(found.where) if found.is_here else _download(PARTS[str(name)], folder, progress)
+    logger.info("%s: %s", found.name, path)
+    return _read(path, progress)
 
 
-def fetch_full(
-    folder: str | os.PathLike | None = None,
-    which: str = "full",
-    *,
-    progress: bool = False,
-    url: str | None = None,
-) -> Path:
-    """Download an official file into the folder of data; :func:`load` converts it when it is first asked for.
+def fetch_full(folder: str | os.PathLike | None = None, which: str = "full", *, progress: bool = False) -> Path:
+    """Download an official tfrecord into the folder of data; :func:`load` converts it when it is first asked for.
 
     Parameters
     ----------
@@ -217,13 +188,6 @@ def fetch_full(
         ``"full"``: every budget, 1.95 GB. ``"only108"``: 108 epochs only, 499 MB.
     progress : bool
         Whether to show a bar on stderr.
-    url : str, optional
-        A mirror to take it from; what comes must have the same SHA-256.
-
-    Returns
-    -------
-    Path
-        The tfrecord.
 
     Raises
     ------
@@ -232,32 +196,13 @@ def fetch_full(
     """
     if which not in OFFICIAL:
         raise DataUnavailable(f"no official file is called {which!r}; there are {', '.join(OFFICIAL)}")
-    remote = OFFICIAL[which]
-    if url is not None:
-        remote = RemoteFile(remote.name, url, remote.sha256, remote.megabytes)
-    folder = data_folder(folder)
-    try:
-        return fetch(remote, folder, progress=progress)
-    except DownloadFailed as error:
-        raise DataUnavailable(
-            f"{error}. Try again later, or get {remote.name} in another way and put it into {folder}"
-        ) from error
+    return _download(OFFICIAL[which], data_folder(folder), progress)
 
 
 def find_records(path: str | os.PathLike = "", folder: str | os.PathLike | None = None) -> Path | None:
     """A file of records to look at one by one: the one named, or ``NPLIB_TFRECORD``, or an official one among the data.
 
-    Parameters
-    ----------
-    path : path, optional
-        Empty: not named.
-    folder : path, optional
-        As for :func:`data_folder`.
-
-    Returns
-    -------
-    Path or None
-        None if none is named, and there is none.
+    None if none is named, and there is none. An empty path names none.
 
     Raises
     ------
@@ -269,115 +214,69 @@ def find_records(path: str | os.PathLike = "", folder: str | os.PathLike | None 
             if not expand(name).is_file():
                 raise DataUnavailable(f"{who} names {name}, which is no file; name a tfrecord, or none")
             return expand(name)
-    folder = data_folder(folder)
-    return next((folder / remote.name for remote in OFFICIAL.values() if (folder / remote.name).is_file()), None)
+    official = (data_folder(folder) / remote.name for remote in OFFICIAL.values())
+    return next((path for path in official if path.is_file()), None)
 
 
 def _find_full(folder: Path) -> Found:
     for which, remote in OFFICIAL.items():
-        if (folder / CONVERTED[which]).is_file():
-            return Found("full", "ready", str(folder / CONVERTED[which]))
-        if (folder / remote.name).is_file():
-            return Found("full", "to convert", str(folder / remote.name))
+        for name, state in ((CONVERTED[which], "ready"), (remote.name, "to convert")):
+            if (folder / name).is_file():
+                return Found("full", state, str(folder / name))
     names = ", ".join(f"{CONVERTED[which]}, {remote.name}" for which, remote in OFFICIAL.items())
-    downloads = " or ".join(
-        f"nplib data --download {which} ({remote.megabytes:,} MB{_arrived(folder, remote)})"
-        for which, remote in OFFICIAL.items()
-    )
-    return Found("full", "missing", f"none of {names} is in {folder}; put one there, or run {downloads}")
-
-
-def _arrived(folder: Path, remote: RemoteFile) -> str:
-    """How much of a download is there already, in words."""
-    part = part_of(folder / remote.name)
-    return f", of which {part.stat().st_size / 1e6:,.0f} are here" if part.is_file() else ""
+    ways = []
+    for which, remote in OFFICIAL.items():
+        part = part_of(folder / remote.name)
+        arrived = f", of which {part.stat().st_size / 1e6:,.0f} are here" if part.is_file() else ""
+        ways.append(f"nplib data --download {which} ({remote.megabytes:,} MB{arrived})")
+    return Found("full", "missing", f"none of {names} is in {folder}; put one there, or run {' or '.join(ways)}")
 
 
 def _find_part(name: str, folder: Path) -> Found:
-    variable, remote, _ = PARTS[name]
-    if named := os.environ.get(variable):
+    remote = PARTS[name]
+    if named := os.environ.get(VARIABLES[name]):
         if expand(named).is_file():
             return Found(name, "ready", str(expand(named)))
-        return Found(name, "missing", f"{variable} names {named}, which is no file; mend or unset it")
-    kept = folder / remote.name
-    if not kept.is_file() and (in_cache := _in_cache(remote)):
-        kept = in_cache
-    if kept.is_file():
-        return Found(name, "ready", str(kept))
+        return Found(name, "missing", f"{VARIABLES[name]} names {named}, which is no file; mend or unset it")
+    for kept in (folder, *cache_folders()):
+        if (kept / remote.name).is_file():
+            return Found(name, "ready", str(kept / remote.name))
     if is_offline():
-        return Found(name, "missing", f"{remote.name} is not in {folder}, and NPLIB_OFFLINE forbids to download it")
+        return Found(
+            name, "missing", f"NPLIB_OFFLINE forbids to download it; unset it, or {_other_ways(remote, folder)}"
+        )
     return Found(name, "to download", f"{remote.megabytes} MB from {remote.url}")
 
 
-def _in_cache(remote: RemoteFile) -> Path | None:
-    """Where a part is kept that was downloaded where there is no folder of data; None if there is no cache either."""
-    try:
-        return cache_folder() / remote.name
-    except OSError:
-        return None
-
-
 def _find_file(path: Path) -> Found:
-    kinds = (".hdf5", ".h5", ".tfrecord", ".npy", ".json")
-    if path.suffix not in kinds:
-        known = f"neither a source ({', '.join(NAMES)}) nor the path of an {', '.join(kinds[:-1])} or {kinds[-1]}"
+    if path.suffix not in SUFFIXES:
+        known = f"neither a source ({', '.join(NAMES)}) nor the path of an {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
         return Found("file", "missing", f"{str(path)!r} is {known}")
     if not path.is_file():
         return Found("file", "missing", f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; name a file")
-    if path.suffix == ".tfrecord" and not path.with_suffix(".hdf5").is_file():
-        return Found("file", "to convert", str(path))
-    return Found("file", "ready", str(path))
+    converted = path.suffix != ".tfrecord" or _converted(path).is_file()
+    return Found("file", "ready" if converted else "to convert", str(path))
 
 
-def _load_full(folder: Path, progress: bool) -> Benchmark:
-    for which, remote in OFFICIAL.items():
-        source, target = folder / remote.name, folder / CONVERTED[which]
-        if target.is_file():
-            logger.info("full: %s", target)
-            return Benchmark.open(target)
-        if source.is_file():
-            benchmark = _load_converted(source, target, progress)
-            if benchmark.sha256 != remote.sha256:
-                logger.warning("%s has SHA-256 %s; it is not the official file", source, benchmark.sha256)
-            return benchmark
-    raise DataUnavailable(f"full is not here: {_find_full(folder).where}")
+def _other_ways(remote: RemoteFile, folder: Path) -> str:
+    """How to get a file without the server that is known here, and what to use in its place."""
+    named = next((f", or set {VARIABLES[name]} to its path" for name in PARTS if PARTS[name] == remote), "")
+    return (
+        f"get {remote.name} in another way and put it into {folder} as {remote.name}{named}; or use {SURROGATE}, which "
+        f"needs no file; or full: {_find_full(folder).where}"
+    )
 
 
-def _load_surrogate() -> Benchmark:
-    from nplib.sources.surrogate import load_surrogate
-
-    benchmark = load_surrogate()
-    logger.info("surrogate: %s", benchmark.labels)
-    return benchmark
+def _keep_in(folder: Path) -> Path:
+    """Where a part is kept: among the data, or in the cache where there is no such folder or it is closed."""
+    return folder if folder.is_dir() and _may_write(folder) else cache_folder()
 
 
-def _load_part(name: str, folder: Path, progress: bool) -> Benchmark:
-    variable, remote, read = PARTS[name]
+def _download(remote: RemoteFile, folder: Path, progress: bool) -> Path:
     try:
-        path = _part_file(name, folder, progress)
+        return fetch(remote, folder if remote in OFFICIAL.values() else _keep_in(folder), progress=progress)
     except DownloadFailed as error:
-        raise DataUnavailable(
-            f"{name} is not here: {error}. Get the file in another way and put it into {folder} as {remote.name}, or "
-            f"set {variable} to its path; or use {SURROGATE}, which needs no file; or full: {_find_full(folder).where}"
-        ) from error
-    logger.info("%s: %s", name, path)
-    return read(path)
-
-
-def _part_file(name: str, folder: Path, progress: bool, patient: bool = True) -> Path:
-    """The file of a part, downloaded unless it is here; if not patient, only from a server that answers at once."""
-    remote = PARTS[name].remote
-    found = _find_part(name, folder)
-    if found.is_here:
-        return Path(found.where)
-    if found.state == "missing":
-        raise (DataUnavailable if os.environ.get(PARTS[name].variable) else DownloadFailed)(found.where)
-    if not (folder.is_dir() and _may_write(folder)) and (in_cache := _in_cache(remote)):
-        folder = in_cache.parent
-    if patient:
-        return fetch(remote, folder, progress=progress)
-    _check_reached(remote.url)
-    return fetch(remote, folder, progress=progress, tries=1, timeout=SECONDS_TO_REACH)
+        raise DataUnavailable(f"{error}. Try again later, or {_other_ways(remote, folder)}") from error
 
 
 def _check_reached(url: str) -> None:
@@ -399,18 +298,33 @@ def _check_reached(url: str) -> None:
         raise DownloadFailed(f"{url} does not answer")
 
 
-def _load_file(path: Path, progress: bool) -> Benchmark:
-    if path.suffix in (".npy", ".json"):
-        return read_one_run(path) if path.suffix == ".npy" else read_sample(path)
-    if path.suffix == ".tfrecord":
-        return _load_converted(path, path.with_suffix(".hdf5"), progress)
-    return Benchmark.open(path)
+def _read(path: Path, progress: bool) -> Benchmark:
+    if path.suffix == ".npy":
+        return read_one_run(path)
+    if path.suffix == ".json":
+        return read_sample(path)
+    if path.suffix != ".tfrecord":
+        return Benchmark.open(path)
+    benchmark = _read_converted(path, progress)
+    official = {remote.name: remote.sha256 for remote in OFFICIAL.values()}
+    if official.get(path.name, benchmark.sha256) != benchmark.sha256:
+        logger.warning("%s has SHA-256 %s; it is not the official file", path, benchmark.sha256)
+    return benchmark
 
 
-def _load_converted(source: Path, target: Path, progress: bool) -> Benchmark:
-    """The conversion of a tfrecord, made unless it is there: at the target, or where we may write, if not there."""
+def _converted(path: Path) -> Path:
+    """What a tfrecord is converted to."""
+    official = {remote.name: CONVERTED[which] for which, remote in OFFICIAL.items()}
+    return path.with_name(official.get(path.name, f"{path.stem}.hdf5"))
+
+
+def _read_converted(source: Path, progress: bool) -> Benchmark:
+    """The conversion of a tfrecord, made unless it is there: beside it, or in the cache where we may not write."""
     from nplib.convert import convert_tfrecord
 
+    target = _converted(source)
+    if not target.is_file() and not _may_write(target.parent):
+        target = cache_folder() / f"{source.stem}-{sha256_of(source)[:16]}.hdf5"
     if target.is_file():
         benchmark = Benchmark.open(target)
         if benchmark.sha256 != sha256_of(source):
@@ -420,11 +334,6 @@ def _load_converted(source: Path, target: Path, progress: bool) -> Benchmark:
             )
         logger.info("%s was converted before, to %s", source, target)
         return benchmark
-    if not _may_write(target.parent):
-        target = cache_folder() / f"{source.stem}-{sha256_of(source)[:16]}.hdf5"
-        if target.is_file():
-            logger.info("%s was converted before, to %s", source, target)
-            return Benchmark.open(target)
     logger.info("%s is converted, once, to %s", source, target)
     # Another process may be doing the same: both write the same, and whole.
     convert_tfrecord(source, target, overwrite=True, progress=progress)

@@ -42,6 +42,13 @@ class RemoteFile:
     megabytes: float
     size: int | None = None
 
+    def digest_of(self, path: Path) -> str:
+        """SHA-256 of a file that is to be this one; another one is logged as a warning."""
+        found = sha256_of(path)
+        if found != self.sha256:
+            logger.warning("%s has SHA-256 %s, not that of the known file, %s", path, found, self.sha256)
+        return found
+
 
 class DownloadFailed(UserError):
     """A file could not be fetched, or is not what it should be: the message names the URL and what was found."""
@@ -80,12 +87,11 @@ def fetch(
     progress : bool
         Whether to show a bar on stderr.
     tries : int
-        How many tries in a row may bring nothing new before this is given up.
+        How many tries in a row may bring nothing new.
     pause : float
         Seconds before the second try; doubled for each further one.
     timeout : float
-        Seconds without a byte after which a try counts as cut; or after which another process that downloads the same
-        file is no longer waited for.
+        Seconds without a byte after which a try counts as cut, and another process of the same download as hanging.
 
     Raises
     ------
@@ -155,25 +161,26 @@ class _Download:
 
     def __init__(self, remote: RemoteFile, path: Path, part: BinaryIO, bar: tqdm, timeout: float) -> None:
         self.remote, self.path, self.part, self.bar, self.timeout = remote, path, part, bar, timeout
-        self.etag = ""
         self.knows_ranges = True
         self.begun = False  # whether anything has arrived
+        self.pieced = _size(part) > 0  # whether it may be of different files
 
     def run(self, tries: int, pause: float) -> None:
-        """Return once the part is the file; one that was there before and leads to another is begun anew."""
-        resumed = _size(self.part) > 0
-        self._complete(tries, pause)
-        found = sha256_of(self.path)
-        if found == self.remote.sha256:
-            return
-        self.part.truncate(0)
-        if not resumed:
-            raise DownloadFailed(
-                f"{self.remote.url} is not the file it should be, so {self.remote.name} is not kept: its SHA-256 is "
-                f"{found}, not {self.remote.sha256}"
-            )
-        logger.warning("%s was not continued rightly; it is downloaded anew", self.remote.name)
-        self.run(tries, pause)
+        """Return once the part is the file; where pieces make another one, it is begun anew, once."""
+        for _ in range(2):
+            self._complete(tries, pause)
+            found = sha256_of(self.path)
+            if found == self.remote.sha256:
+                return
+            self.part.truncate(0)
+            if not self.pieced:
+                break
+            self.pieced = False
+            logger.warning("%s was not continued rightly; it is downloaded anew", self.remote.name)
+        raise DownloadFailed(
+            f"{self.remote.url} is not the file it should be, so {self.remote.name} is not kept: its SHA-256 is "
+            f"{found}, not {self.remote.sha256}"
+        )
 
     def _complete(self, tries: int, pause: float) -> None:
         import requests
@@ -187,6 +194,7 @@ class _Download:
                 except _Cut as cut:
                     # What counts is how far it got: a server that starts anew and cuts at the same byte leads nowhere.
                     size = _size(self.part)
+                    self.pieced = True
                     in_vain = 0 if size > furthest else in_vain + 1
                     furthest = max(furthest, size)
                     if in_vain >= tries:
@@ -205,18 +213,14 @@ class _Download:
 
         have = _size(self.part) if self.knows_ranges else 0
         # Compressed on the way, a file could not be continued at a byte of its own.
-        headers = {"Accept-Encoding": "identity"}
-        if have:
-            headers["Range"] = f"bytes={have}-"
-            if self.etag:
-                headers["If-Range"] = self.etag
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
         try:
             with session.get(self.remote.url, headers=headers, stream=True, timeout=self.timeout) as response:
                 self._receive(response, have)
         except urllib3.exceptions.HTTPError as error:
             raise _Cut(f"the connection was cut ({_reason(error)})") from error
         except requests.RequestException as error:
-            if _is_hopeless(error, self.begun):
+            if not self.begun:  # a bad address, no trust, or nobody there
                 raise DownloadFailed(f"{self.remote.url} cannot be reached ({_reason(error)})") from error
             raise _Cut(f"the connection was cut ({_reason(error)})") from error
 
@@ -243,8 +247,6 @@ class _Download:
                 f"{self.remote.url}: the server sends something else than the {_size(self.part):,} bytes that are kept "
                 f"in {self.path}; try again from another network, or delete that file"
             )
-        etag = response.headers.get("ETag", "")
-        self.etag = "" if etag.startswith("W/") else etag
         # The whole file may come though a part was asked for: written over the part, it is the same bytes.
         self.part.seek(start)
         self.bar.total, self.bar.n = whole, start
@@ -289,24 +291,8 @@ def _place(response: requests.Response) -> tuple[int, int | None]:
     return 0, int(length) if length.isdigit() and not encoded else None
 
 
-def _is_hopeless(error: Exception, begun: bool) -> bool:
-    """Whether trying again would only waste time: a bad address, no trust, or nobody there from the first."""
-    import requests
-    from urllib3.exceptions import NewConnectionError
-
-    if isinstance(error, requests.exceptions.SSLError | requests.exceptions.ProxyError):
-        return True
-    if isinstance(error, requests.ConnectTimeout) or isinstance(_cause(error), NewConnectionError):
-        return not begun
-    return not isinstance(error, requests.ConnectionError | requests.Timeout)
-
-
-def _cause(error: Exception) -> object:
-    inner = error.args[0] if error.args else None
-    return getattr(inner, "reason", inner)
-
-
 def _reason(error: Exception) -> str:
     """What went wrong in a few words: libraries wrap it in objects and addresses."""
-    text = str(_cause(error) or error)
+    inner = error.args[0] if error.args else None
+    text = str(getattr(inner, "reason", inner) or error)
     return text.rpartition(">: ")[2] or type(error).__name__

@@ -22,8 +22,6 @@ class FileServer:
         Whether it knows Range requests; if not, it sends the whole file to every one.
     shift : int
         How far from the byte asked for it starts.
-    etag : str
-        Sent if not empty, and held against If-Range.
     statuses : list of int
         What it answers to the first requests instead of the file.
     cuts : list of int
@@ -38,8 +36,8 @@ class FileServer:
         Content-Length to tell instead of the true one.
     chunked : bool
         Whether it sends in chunks, without telling the length.
-    replacements : list of (str, bytes)
-        ETag and content that the file gets after each request.
+    replacements : list of bytes
+        What the file becomes after each request.
     asked : list of dict
         Headers of every request.
     sent : int
@@ -50,7 +48,6 @@ class FileServer:
         self.content = content
         self.ranges = True
         self.shift = 0
-        self.etag = ""
         self.statuses: list[int] = []
         self.cuts: list[int] = []
         self.always_cut: int | None = None
@@ -59,7 +56,7 @@ class FileServer:
         self.kind = ""
         self.announced: int | None = None
         self.chunked = False
-        self.replacements: list[tuple[str, bytes]] = []
+        self.replacements: list[bytes] = []
         self.asked: list[dict[str, str]] = []
         self.sent = 0
 
@@ -100,9 +97,8 @@ class FileServer:
             return
         size = len(self.content)
         asked = request.headers.get("Range")
-        changed = request.headers.get("If-Range", self.etag) != self.etag
         start = 0
-        if asked and self.ranges and not changed:
+        if asked and self.ranges:
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
             if start >= size:
                 request.send_response(416)
@@ -121,15 +117,13 @@ class FileServer:
             request.send_header("Content-Length", str(len(body) if self.announced is None else self.announced))
         if self.kind:
             request.send_header("Content-Type", self.kind)
-        if self.etag:
-            request.send_header("ETag", self.etag)
         request.end_headers()
         cut = self.cuts.pop(0) if self.cuts else self.always_cut
         body = body[:cut]
         # Before the client can have it all, and look.
         self.sent += len(body)
         if self.replacements:
-            self.etag, self.content = self.replacements.pop(0)
+            self.content = self.replacements.pop(0)
         if self.chunked:
             request.wfile.write(b"%x\r\n%b\r\n" % (len(body), body) + b"0\r\n\r\n" * (cut is None))
         else:

@@ -30,7 +30,7 @@ def no_settings(monkeypatch, tmp_path, surrogate):
     cache = tmp_path / "own-cache"
     cache.mkdir()
     for path in cache_folder().iterdir():
-        if path.name not in {part.remote.name for part in sources.PARTS.values()}:
+        if path.name not in {remote.name for remote in sources.PARTS.values()}:
             (cache / path.name).symlink_to(path)
     monkeypatch.setenv("NPLIB_CACHE", str(cache))
     for name in ("NPLIB_DATA", "NPLIB_ONE_RUN", "NPLIB_SAMPLE", "NPLIB_TFRECORD", "NPLIB_OFFLINE"):
@@ -43,8 +43,7 @@ def no_settings(monkeypatch, tmp_path, surrogate):
 
 def serve(monkeypatch, name, url):
     """Let a part be downloaded from a server of ours; what comes must be the same."""
-    part = sources.PARTS[name]
-    monkeypatch.setitem(sources.PARTS, name, part._replace(remote=replace(part.remote, url=url)))
+    monkeypatch.setitem(sources.PARTS, name, replace(sources.PARTS[name], url=url))
 
 
 @pytest.fixture
@@ -126,7 +125,7 @@ def test_a_sample_of_wrong_bytes_is_not_kept(small, folder, monkeypatch):
 
 @pytest.mark.parametrize(("name", "variable"), [("sample", "NPLIB_SAMPLE"), ("one-run", "NPLIB_ONE_RUN")])
 def test_without_network_it_is_said_what_to_do(folder, name, variable):
-    remote = sources.PARTS[name].remote
+    remote = sources.PARTS[name]
     with pytest.raises(DataUnavailable, match="cannot be reached") as caught:
         load(name, folder=folder)
     for told in (remote.url, f"put it into {folder} as {remote.name}", variable, "surrogate", "nasbench.hdf5"):
@@ -183,7 +182,7 @@ def test_offline_nothing_is_tried(one_run_path, folder, monkeypatch, caplog):
         with pytest.raises(DataUnavailable, match=f"NPLIB_OFFLINE forbids .* put it into {folder} as {ONE_RUN.name}"):
             load("one-run", folder=folder)
         with pytest.raises(DataUnavailable, match="NPLIB_OFFLINE forbids"):
-            fetch_full(folder, url=server.url)
+            fetch_full(folder)
         assert find("one-run", folder)[0].state == "missing"
         assert server.asked == [] and list(folder.iterdir()) == []
 
@@ -252,28 +251,30 @@ def test_every_budget_goes_before_108_epochs_only(shared, tiny, folder):
 def test_an_official_file_is_downloaded_when_asked_and_then_converted(tiny, folder, shared, monkeypatch):
     content = tiny.read_bytes()
     official = replace(OFFICIAL["only108"], sha256=hashlib.sha256(content).hexdigest())
-    monkeypatch.setitem(sources.OFFICIAL, "only108", official)
     with FileServer(content) as server:
         server.cuts = [100_000]
-        path = fetch_full(folder, "only108", url=server.url)
+        monkeypatch.setitem(sources.OFFICIAL, "only108", replace(official, url=server.url))
+        path = fetch_full(folder, "only108")
     assert path == folder / "nasbench_only108.tfrecord"
     assert path.read_bytes() == content
     assert_is_golden(load("full", folder=folder), shared)
 
 
-def test_a_wrong_official_file_is_not_kept(folder):
+def test_a_wrong_official_file_is_not_kept(folder, monkeypatch):
     with FileServer(b"something else") as server, pytest.raises(DataUnavailable) as caught:
-        fetch_full(folder, "full", url=server.url)
+        monkeypatch.setitem(sources.OFFICIAL, "full", replace(OFFICIAL["full"], url=server.url))
+        fetch_full(folder, "full")
     for told in (server.url, OFFICIAL["full"].sha256, hashlib.sha256(b"something else").hexdigest()):
         assert told in str(caught.value)
     assert list(folder.iterdir()) == []
 
 
-def test_an_official_file_that_is_not_on_the_server_is_told(folder):
+def test_an_official_file_that_is_not_on_the_server_is_told(folder, monkeypatch):
     with FileServer(b"") as server:
         server.statuses = [404]
+        monkeypatch.setitem(sources.OFFICIAL, "full", replace(OFFICIAL["full"], url=server.url))
         with pytest.raises(DataUnavailable, match=rf"{server.url}: the server answered 404 .* put it into {folder}"):
-            fetch_full(folder, url=server.url)
+            fetch_full(folder)
 
 
 def test_a_begun_download_is_shown(folder):
