@@ -6,13 +6,16 @@ operations there are only when it is hashed, and may be changed after.
 
 from __future__ import annotations
 
+import webbrowser
 from collections.abc import Sequence
-from html import escape
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nplib.cell import INPUT, OUTPUT, Cell, InvalidCell, graph_hash
+from nplib._files import expand, replacing
+from nplib.api.graph_util import hash_module
+from nplib.cell import CONV1X1, INPUT, OUTPUT, Cell, InvalidCell
 
 INPUT_LABEL = -1
 OUTPUT_LABEL = -2
@@ -98,9 +101,7 @@ class ModelSpec:
         unknown = [op for op in self.ops[1:-1] if op not in codes]
         if unknown:
             raise InvalidCell(f"operation {unknown[0]!r} is none of {', '.join(map(str, canonical_ops))}")
-        labels = (INPUT_LABEL, *(codes[op] for op in self.ops[1:-1]), OUTPUT_LABEL)
-        # Whole numbers whatever the type of the matrix: the text of 1.0 or True has another digest.
-        return graph_hash(tuple(map(tuple, np.asarray(self.matrix).astype(int).tolist())), labels)
+        return hash_module(self.matrix, [INPUT_LABEL, *(codes[op] for op in self.ops[1:-1]), OUTPUT_LABEL])
 
     def visualize(self) -> CellDrawing:
         """The pruned cell as a graph: a notebook shows it, and ``source`` is its text for Graphviz.
@@ -119,54 +120,63 @@ class ModelSpec:
 
 
 class CellDrawing:
-    """A drawing of a graph, as :meth:`ModelSpec.visualize` gives it."""
+    """A drawing of a graph, with the methods that a graph of the package ``graphviz`` has; needs no Graphviz."""
 
     def __init__(self, matrix: np.ndarray, labels: Sequence[str]) -> None:
-        self._edges = [(int(u), int(v)) for u, v in np.argwhere(matrix)]
-        self._labels = list(labels)
+        self._matrix, self._labels = np.asarray(matrix).astype(int), list(labels)
 
     @property
     def source(self) -> str:
         """The graph in the DOT language of Graphviz."""
         quoted = [label.replace("\\", "\\\\").replace('"', '\\"') for label in self._labels]
         lines = [f'{v} [label="{label}"]' for v, label in enumerate(quoted)]
-        lines += [f"{u} -> {v}" for u, v in self._edges]
+        lines += [f"{u} -> {v}" for u, v in np.argwhere(self._matrix)]
         return "digraph {\n" + "".join(f"\t{line}\n" for line in lines) + "}\n"
+
+    def pipe(self, format: str | None = None, encoding: str | None = None) -> bytes | str:
+        """The picture as ``pdf`` (the default), ``png`` or ``svg``; as text if an encoding is given."""
+        from nplib.plots.cells import cell_image  # loads matplotlib
+
+        # Where vertices go depends on edges alone, so any operations serve.
+        cell = Cell(self._matrix, [INPUT, *[CONV1X1] * (len(self._labels) - 2), OUTPUT])
+        image = cell_image(cell, format or "pdf", self._labels)
+        return image if encoding is None else image.decode(encoding)
+
+    def render(
+        self,
+        filename: str | None = None,
+        directory: str | None = None,
+        view: bool = False,
+        cleanup: bool = False,
+        format: str | None = None,
+    ) -> str:
+        """Write :attr:`source` to a file, and the picture beside it; returns the path of the picture.
+
+        What is there is replaced, as by Graphviz. ``cleanup`` leaves the picture alone; ``view`` opens it.
+        """
+        path = expand(directory or "") / expand(filename or "Digraph.gv")
+        picture = Path(f"{path}.{format or 'pdf'}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for target, data in ((path, self.source.encode()), (picture, self.pipe(format))):
+            if target is picture or not cleanup:
+                with replacing(target, overwrite=True) as partial:
+                    partial.write_bytes(data)
+        if view:
+            webbrowser.open(picture.absolute().as_uri())
+        return str(picture)
+
+    def view(self, filename: str | None = None, directory: str | None = None, cleanup: bool = False) -> str:
+        """As :meth:`render`, and opens the picture."""
+        return self.render(filename, directory, view=True, cleanup=cleanup)
 
     def _repr_svg_(self) -> str:
         """The drawing as Jupyter asks for it, from left to right."""
-        from nplib.plots.cells import lay_out  # loads matplotlib
+        return str(self.pipe("svg", "utf8"))
 
-        step, half, height = np.array([150, 70]), np.array([54, 0]), 26  # pixels: grid, half a box, its height
-        matrix = np.zeros((len(self._labels),) * 2, dtype=int)
-        if self._edges:
-            matrix[tuple(np.transpose(self._edges))] = 1
-        # Places depend on edges alone, so any operations serve.
-        picture = lay_out(Cell(matrix, [INPUT, *["maxpool3x3"] * (len(matrix) - 2), OUTPUT]))
-        shift = np.array([half[0] + 4, picture.reach * step[1]])
-        places = picture.places * step * (1, -1) + shift
-        width, depth = places[:, 0].max() + half[0] + 4, 2 * picture.reach * step[1]
-        parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{depth:.0f}" '
-            'font-family="sans-serif" font-size="12" text-anchor="middle">',
-            '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto">'
-            '<path d="M0,1 L8,4 L0,7 z"/></marker></defs>',
-        ]
-        for (u, v), bend in zip(self._edges, picture.bends, strict=True):
-            middle = (picture.places[u] + picture.places[v]) / 2
-            x, y = picture.places[v] - picture.places[u]
-            (ax, ay), (bx, by) = places[u] + half, places[v] - half
-            cx, cy = (middle + bend * np.array([y, -x])) * step * (1, -1) + shift
-            parts.append(
-                f'<path d="M{ax:.1f},{ay:.1f} Q{cx:.1f},{cy:.1f} {bx:.1f},{by:.1f}" fill="none" stroke="black" '
-                'marker-end="url(#tip)"/>'
-            )
-        for (x, y), label in zip(places, self._labels, strict=True):
-            parts.append(
-                f'<rect x="{x - half[0]:.1f}" y="{y - height / 2:.1f}" width="{2 * half[0]}" height="{height}" rx="6" '
-                f'fill="white" stroke="black"/><text x="{x:.1f}" y="{y + 4:.1f}">{escape(label)}</text>'
-            )
-        return "".join(parts) + "</svg>"
+
+def is_upper_triangular(matrix: ArrayLike) -> bool:
+    """Whether a matrix, shape (V, V), is 0 on its diagonal and below."""
+    return not np.tril(np.asarray(matrix) != 0).any()
 
 
 def _checked_matrix(matrix: ArrayLike) -> np.ndarray:
@@ -179,7 +189,7 @@ def _checked_matrix(matrix: ArrayLike) -> np.ndarray:
         raise InvalidCell(f"matrix has shape {matrix.shape}; it must be square, (V, V)")
     # Searches make many specs, and on lists this small Python is faster than NumPy.
     rows = matrix.tolist()
-    if matrix.dtype.kind not in "biuf" or not set().union(*rows) <= {0, 1}:
+    if matrix.dtype.kind not in "biufO" or not all(edge in (0, 1) for row in rows for edge in row):
         raise InvalidCell("matrix must hold only the numbers 0 and 1; 1 where an edge is")
     for u, row in enumerate(rows):
         if any(row[: u + 1]):

@@ -10,27 +10,18 @@ from __future__ import annotations
 import logging
 import os
 import random
-from collections.abc import Callable, Iterator, KeysView, Mapping
+from collections.abc import KeysView
 from typing import Any, NoReturn
 
 import numpy as np
 
 from nplib import sources
 from nplib._layout import BUDGETS, METRICS, POINTS, RUNS
+from nplib.api.config import build_config
 from nplib.api.model_spec import ModelSpec
-from nplib.benchmark import SURROGATE, Benchmark, MissingMetric, UnknownCell
-from nplib.cell import (
-    INPUT,
-    INTERIOR_OPERATIONS,
-    MAX_EDGES,
-    MAX_VERTICES,
-    MODULES_PER_STACK,
-    NUM_CLASSES,
-    NUM_STACKS,
-    OPERATION_NAMES,
-    OUTPUT,
-    STEM_CHANNELS,
-)
+from nplib.api.statistics import Statistics
+from nplib.benchmark import SURROGATE, Benchmark, MissingMetric
+from nplib.cell import INPUT, OPERATION_NAMES, OUTPUT
 from nplib.errors import UserError
 
 __all__ = ["ModelSpec", "NASBench", "OutOfDomainError", "OutOfScope", "UnknownFigure"]
@@ -61,7 +52,7 @@ class NASBench:
 
     Parameters
     ----------
-    dataset_file : path, str or Benchmark
+    dataset_file : path, str, bytes or Benchmark
         An HDF5; an official tfrecord, which is converted once, to beside it; the name of a source, as
         :func:`nplib.sources.load` takes it; or a benchmark that is open already.
     seed : int, float, str, bytes or None
@@ -77,12 +68,11 @@ class NASBench:
         ``num_repeats``.
     valid_epochs : set of int
         Budgets of which something is known.
-    fixed_statistics : mapping of str to dict
-        By module hash: ``module_adjacency``, ``module_operations``, ``trainable_parameters``. Read-only; every access
-        gives new objects.
-    computed_statistics : mapping of str to dict
+    fixed_statistics : dict of str to dict
+        By module hash: ``module_adjacency``, ``module_operations``, ``trainable_parameters``. Changes are kept.
+    computed_statistics : dict of str to dict
         By module hash: lists of three runs by epochs, each run a dict as :meth:`get_metrics_from_hash` gives it.
-        Read-only; every access gives new objects.
+        Changes are kept. All of a full benchmark take gigabytes, as in the official library.
     training_time_spent : float
         Seconds that the queries since the last reset would have taken to train.
     total_epochs_spent : int
@@ -105,17 +95,18 @@ class NASBench:
     """
 
     def __init__(
-        self, dataset_file: str | os.PathLike | Benchmark, seed: int | float | str | bytes | None = None
+        self, dataset_file: str | bytes | os.PathLike | Benchmark, seed: int | float | str | bytes | None = None
     ) -> None:
-        self.config = _official_config()
+        self.config = build_config()
         random.seed(int(seed) if isinstance(seed, np.integer) else seed)
-        self.benchmark = (
-            dataset_file if isinstance(dataset_file, Benchmark) else sources.load(dataset_file, progress=True)
-        )
+        if not isinstance(dataset_file, Benchmark):
+            dataset_file = sources.load(os.fsdecode(dataset_file), progress=True)
+        self.benchmark = dataset_file
         if self.benchmark.source == SURROGATE:
             logger.warning("%s: %s", self._place, self.benchmark.labels)
-        self.fixed_statistics: Mapping[str, dict[str, Any]] = _ByHash(self.benchmark, self._fixed)
-        self.computed_statistics: Mapping[str, dict[int, list]] = _ByHash(self.benchmark, self._computed)
+        names = self.benchmark.hashes.astype("U").tolist()
+        self.fixed_statistics = Statistics(names, self._fixed)
+        self.computed_statistics = Statistics(names, self._computed)
         self.valid_epochs = {budget for b, budget in enumerate(BUDGETS) if _is_known(self.benchmark.metrics[:, b])}
         self.history: dict = {}
         self.reset_budget_counters()
@@ -157,16 +148,14 @@ class NASBench:
         if epochs not in self.valid_epochs:
             valid = ", ".join(map(str, sorted(self.valid_epochs)))
             raise OutOfDomainError(f"no budget of {epochs!r} epochs; {self._place} has {valid or 'none'}")
-        self._check_spec(model_spec)
-        row = self.benchmark.index(self._hash_spec(model_spec))
+        fixed, computed = self.get_metrics_from_spec(model_spec)
         run = random.randint(0, self.config["num_repeats"] - 1)
-        budget, point = BUDGETS.index(epochs), POINTS.index("halfway" if stop_halfway else "end")
-        figures = self.benchmark.metrics[row, budget, run, point].tolist()
-        unknown = [name for name, figure in zip(METRICS, figures, strict=True) if figure != figure]
-        if unknown:
-            lacks = f"lacks {', '.join(unknown)} at {POINTS[point]}"
-            raise UnknownFigure(f"{self._run_place(row, budget, run)} {lacks}{self._hint}")
-        data = self._fixed(row) | dict(zip(METRICS, figures, strict=True))
+        figures, prefix = computed[epochs][run], "halfway" if stop_halfway else "final"
+        if unknown := [metric for metric in METRICS if f"{prefix}_{metric}" not in figures]:
+            lacks = f"lacks {', '.join(unknown)} at {'halfway' if stop_halfway else 'end'}"
+            place = self._run_place(self._hash_spec(model_spec), epochs, run)
+            raise UnknownFigure(f"{place} {lacks}{self._hint}")
+        data = fixed | {metric: figures[f"{prefix}_{metric}"] for metric in METRICS}
         self.training_time_spent += data["training_time"]
         self.total_epochs_spent += epochs // 2 if stop_halfway else epochs
         return data
@@ -226,7 +215,7 @@ class NASBench:
         UnknownCell
             If the benchmark does not hold the cell. It is a ``KeyError``.
         """
-        return self.fixed_statistics[module_hash], self.computed_statistics[module_hash]
+        return self.fixed_statistics.handed_out(module_hash), self.computed_statistics.handed_out(module_hash)
 
     def get_metrics_from_spec(self, model_spec: ModelSpec) -> tuple[dict[str, Any], dict[int, list[dict[str, float]]]]:
         """Everything about a cell, as :meth:`get_metrics_from_hash`.
@@ -265,9 +254,9 @@ class NASBench:
     def _hash_spec(self, model_spec: ModelSpec) -> str:
         return model_spec.hash_spec(self.config["available_ops"])
 
-    def _fixed(self, row: int) -> dict[str, Any]:
+    def _fixed(self, name: str) -> dict[str, Any]:
         """What does not depend on a training."""
-        benchmark = self.benchmark
+        benchmark, row = self.benchmark, self.benchmark.index(name)
         size = int(benchmark.num_vertices[row])
         return {
             "module_adjacency": benchmark.adjacency[row, :size, :size].copy(),
@@ -275,26 +264,24 @@ class NASBench:
             "trainable_parameters": int(benchmark.trainable_parameters[row]),
         }
 
-    def _computed(self, row: int) -> dict[int, list[dict[str, float]]]:
+    def _computed(self, name: str) -> dict[int, list[dict[str, float]]]:
         """Figures of every run, by epochs."""
-        figures = self.benchmark.metrics[row].reshape(len(BUDGETS), RUNS, len(FIGURES)).tolist()
-        computed = {}
-        for b, budget in enumerate(BUDGETS):
-            if budget in self.valid_epochs:
-                runs = (dict(zip(FIGURES, values, strict=True)) for values in figures[b])
-                computed[budget] = [self._known(run, row, b, r) for r, run in enumerate(runs)]
-        return computed
+        figures = self.benchmark.metrics[self.benchmark.index(name)].reshape(len(BUDGETS), RUNS, len(FIGURES)).tolist()
+        return {
+            budget: [self._known(runs[run], name, budget, run) for run in range(RUNS)]
+            for budget, runs in zip(BUDGETS, figures, strict=True)
+            if budget in self.valid_epochs
+        }
 
-    def _known(self, figures: dict[str, float], row: int, budget: int, run: int) -> dict[str, float]:
+    def _known(self, figures: list[float], name: str, epochs: int, run: int) -> dict[str, float]:
         """The figures of a run that are known."""
-        known = {name: figure for name, figure in figures.items() if figure == figure}
-        if len(known) == len(figures):
+        known = {name: figure for name, figure in zip(FIGURES, figures, strict=True) if figure == figure}
+        if len(known) == len(FIGURES):
             return known
-        return _PartOfRun(known, self._run_place(row, budget, run), self._hint)
+        return _PartOfRun(known, self._run_place(name, epochs, run), self._hint)
 
-    def _run_place(self, row: int, budget: int, run: int) -> str:
-        name = self.benchmark.hashes[row].decode()
-        return f"{self._place}: run {run} of cell {name} at {BUDGETS[budget]} epochs"
+    def _run_place(self, name: str, epochs: int, run: int) -> str:
+        return f"{self._place}: run {run} of cell {name} at {epochs} epochs"
 
     @property
     def _hint(self) -> str:
@@ -302,38 +289,6 @@ class NASBench:
             f"; its results are: {self.benchmark.labels}. get_metrics_from_hash gives what there is, and "
             "nplib.benchmark.Benchmark.available lists it"
         )
-
-
-class _ByHash(Mapping):
-    """Something of every cell by its module hash, made when it is asked for."""
-
-    def __init__(self, benchmark: Benchmark, of_row: Callable[[int], dict]) -> None:
-        self._benchmark = benchmark
-        self._of_row = of_row
-
-    def _row(self, module_hash: str) -> int:
-        if not isinstance(module_hash, str):
-            raise UnknownCell(f"{module_hash!r} is no module hash; that is a text of 32 hexadecimal digits")
-        return self._benchmark.index(module_hash)
-
-    def __getitem__(self, module_hash: str) -> dict:
-        return self._of_row(self._row(module_hash))
-
-    def __contains__(self, module_hash: object) -> bool:
-        try:
-            self._row(module_hash)
-        except UnknownCell:
-            return False
-        return True
-
-    def __iter__(self) -> Iterator[str]:
-        return (name.decode() for name in self._benchmark.hashes)
-
-    def __len__(self) -> int:
-        return len(self._benchmark)
-
-    def __repr__(self) -> str:
-        return f"<read-only mapping of {len(self):,} module hashes>"
 
 
 class _PartOfRun(dict):
@@ -353,34 +308,3 @@ class _PartOfRun(dict):
 def _is_known(metrics: np.ndarray) -> bool:
     """Whether any figure of one budget, shape (N, 3, 2, 4), is known; mostly the first cell tells."""
     return not np.isnan(metrics[0]).all() or not np.isnan(metrics).all()
-
-
-def _official_config() -> dict[str, Any]:
-    """The settings of the official library at their defaults; those of training are what the results were made with."""
-    return {
-        "train_data_files": [],
-        "valid_data_file": "",
-        "test_data_file": "",
-        "sample_data_file": "",
-        "data_format": "channels_last",
-        "num_labels": NUM_CLASSES,
-        "module_vertices": MAX_VERTICES,
-        "max_edges": MAX_EDGES,
-        "available_ops": list(INTERIOR_OPERATIONS),
-        "stem_filter_size": STEM_CHANNELS,
-        "num_stacks": NUM_STACKS,
-        "num_modules_per_stack": MODULES_PER_STACK,
-        "batch_size": 256,
-        "train_epochs": BUDGETS[-1],
-        "train_seconds": 4.0 * 60 * 60,
-        "learning_rate": 0.1,
-        "lr_decay_method": "COSINE_BY_STEP",
-        "momentum": 0.9,
-        "weight_decay": 1e-4,
-        "max_attempts": 5,
-        "intermediate_evaluations": ["0.5"],
-        "num_repeats": RUNS,
-        "use_tpu": True,
-        "tpu_iterations_per_loop": 100,
-        "tpu_num_shards": 2,
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, FancyArrowPatch, FancyBboxPatch
 
 from nplib.cell import CONV3X3, Cell
+from nplib.errors import UserError
 from nplib.plots.style import (
     BLUE,
     OPERATION_COLOURS,
@@ -21,6 +23,8 @@ from nplib.plots.style import (
     columns,
     finish,
 )
+
+PICTURE_FORMATS = ("svg", "png", "pdf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +95,17 @@ def _bend(start: np.ndarray, stop: np.ndarray, others: np.ndarray, earlier: list
 
 
 def draw_cell(
-    cell: Cell, axes: Axes, title: str = "", weights: np.ndarray | None = None, notes: Sequence[str] = ()
+    cell: Cell,
+    axes: Axes,
+    title: str = "",
+    weights: np.ndarray | None = None,
+    notes: Sequence[str] = (),
+    names: Sequence[str] = (),
 ) -> None:
     """Draw a cell from left to right: a disc for every vertex, coloured by its operation, and its edges.
 
-    Edges are as thick as their weights, (V, V), from 0 to 1, if these are given; notes stand below the vertices.
+    Edges are as thick as their weights, (V, V), from 0 to 1, if these are given; notes stand below the vertices; names
+    of operations, which may be unknown ones, take the place of the cell's own.
     """
     picture = lay_out(cell)
     places = picture.places
@@ -112,12 +122,11 @@ def draw_cell(
             connectionstyle=f"arc3,rad={bend}",
         )
         axes.add_patch(arrow)
-    for place, operation in zip(places, cell.operations, strict=True):
-        axes.plot(
-            *place, "o", markersize=23, color=OPERATION_COLOURS[operation], markeredgecolor="0.3", markeredgewidth=0.8
-        )
+    for place, operation in zip(places, names or cell.operations, strict=True):
+        colour, label = OPERATION_COLOURS.get(operation, "white"), OPERATION_LABELS.get(operation, operation)
+        axes.plot(*place, "o", markersize=23, color=colour, markeredgecolor="0.3", markeredgewidth=0.8)
         ink = "white" if operation == CONV3X3 else "black"
-        axes.text(*place, OPERATION_LABELS[operation], ha="center", va="center", size=8, color=ink)
+        axes.text(*place, label, ha="center", va="center", size=8, color=ink, parse_math=False)
     for place, note in zip(places, notes, strict=False):
         axes.annotate(note, place, (0, -13), textcoords="offset points", ha="center", va="top", size=8)
     axes.set(xlim=(-0.6, places[:, 0].max() + 0.6), ylim=(-picture.reach, picture.reach))
@@ -135,6 +144,28 @@ def draw_cells(cells: Sequence[Cell], titles: Sequence[str] = (), columns: int =
     for cell, title, axes in zip(cells, titles, grid.flat, strict=False):
         draw_cell(cell, axes, title)
     return finish(figure)
+
+
+def cell_image(cell: Cell, file_format: str, names: Sequence[str] = ()) -> bytes:
+    """A picture of one cell as the bytes of a file, whatever the settings of matplotlib are.
+
+    Parameters
+    ----------
+    cell : Cell
+    file_format : str
+        ``"svg"``, ``"png"`` or ``"pdf"``.
+    names : sequence of str
+        As :func:`draw_cell` takes them.
+    """
+    if file_format not in PICTURE_FORMATS:
+        raise UserError(f"no picture is made as {file_format!r}; there are {', '.join(PICTURE_FORMATS)}")
+    picture = lay_out(cell)
+    image = io.BytesIO()
+    with plt.style.context(["default", {"svg.fonttype": "none"}]):  # texts stay texts
+        figure = Figure(figsize=(1.0 + 0.9 * picture.places[:, 0].max(), 0.75 * picture.reach + 0.3))
+        draw_cell(cell, figure.add_axes((0, 0, 1, 1)), names=names)
+        figure.savefig(image, format=file_format)
+    return image.getvalue()
 
 
 def cell_in_network(cell: Cell) -> Figure:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import pickle
 import random
 import shutil
 import subprocess
 import sys
 
 import numpy as np
+import pandas
 import pytest
 from graph_strategies import INCEPTION_MATRIX, INCEPTION_OPS
 
@@ -203,21 +206,108 @@ def test_counters_add_what_was_trained_and_nothing_else(tiny):
     assert tiny.get_budget_counters() == (0.0, 0)
 
 
-def test_what_is_returned_is_the_callers_and_the_statistics_are_not(tiny):
+def test_what_is_returned_is_the_callers_and_changes_no_statistics(tiny):
     (name, *_) = tiny.hash_iterator()
     before = copy.deepcopy(plain(tiny.get_metrics_from_hash(name)))
-    data = tiny.query(spec_of(tiny, name))
-    fixed, computed = tiny.get_metrics_from_hash(name)
-    for mine in (data, fixed, tiny.fixed_statistics[name]):
-        mine["module_adjacency"][:] = 1
-        mine["module_operations"].clear()
-    computed[108][0].clear()
-    assert plain(tiny.get_metrics_from_hash(name)) == before
-    for statistics in (tiny.fixed_statistics, tiny.computed_statistics):
-        with pytest.raises(TypeError):
-            statistics[name] = {}
-        with pytest.raises(TypeError):
-            del statistics[name]
+    for _ in range(2):  # before and after the statistics themselves were looked at
+        data = tiny.query(spec_of(tiny, name))
+        fixed, computed = tiny.get_metrics_from_hash(name)
+        for mine in (data, fixed):
+            mine["module_adjacency"][:] = 1
+            mine["module_operations"].clear()
+        computed[108][0].clear()
+        assert plain(tiny.get_metrics_from_hash(name)) == before
+        assert tiny.computed_statistics[name] == before[1]
+
+
+# Statistics, which are dicts in the official library
+
+
+def official(nasbench: api.NASBench) -> tuple[dict, dict]:
+    """The dicts that the official library would have."""
+    pairs = {name: nasbench.get_metrics_from_hash(name) for name in nasbench.hash_iterator()}
+    return {name: fixed for name, (fixed, _) in pairs.items()}, {
+        name: computed for name, (_, computed) in pairs.items()
+    }
+
+
+def test_changes_to_statistics_are_kept_and_reach_what_is_asked_for(tiny):
+    (name, second, *_) = tiny.hash_iterator()
+    spec, size = spec_of(tiny, name), len(tiny.fixed_statistics[name]["module_operations"])
+    fixed = tiny.fixed_statistics[name]
+    fixed["module_operations"].insert(1, "x")  # in place
+    fixed["module_adjacency"] = np.pad(fixed["module_adjacency"], (0, 1))  # padded, as several programs do
+    for figures in tiny.computed_statistics[name][36]:
+        figures["final_test_accuracy"] = 0.5
+    for value in tiny.fixed_statistics.values():
+        value["seen"] = True
+    for asked, _ in (tiny.get_metrics_from_hash(name), tiny.get_metrics_from_spec(spec)):
+        assert asked["module_operations"][1] == "x" and asked["module_adjacency"].shape == (size + 1, size + 1)
+        assert asked["seen"]
+    assert tiny.fixed_statistics[name] is fixed and tiny.fixed_statistics.get(name) is fixed
+    data = tiny.query(spec, epochs=36)
+    assert data["test_accuracy"] == 0.5 and data["module_operations"][1] == "x"
+    tiny.computed_statistics[name] = tiny.computed_statistics[second]
+    assert tiny.get_metrics_from_hash(name)[1] == tiny.get_metrics_from_hash(second)[1]
+    del tiny.computed_statistics[name]
+    with pytest.raises(KeyError):
+        tiny.query(spec)
+    assert api.NASBench(tiny.benchmark).fixed_statistics[name]["module_operations"][1] != "x"
+
+
+def test_statistics_become_what_official_dicts_would(tiny):
+    _, computed = official(tiny)
+    for make in (
+        dict,
+        copy.copy,
+        copy.deepcopy,
+        lambda s: {**s},
+        lambda s: s | {},
+        lambda s: {} | s,
+        lambda s: s.copy(),
+    ):
+        assert make(api.NASBench(tiny.benchmark).computed_statistics) == computed
+    statistics = api.NASBench(tiny.benchmark).computed_statistics
+    assert isinstance(statistics, dict) and statistics == computed and (statistics != computed) is False
+    assert json.loads(json.dumps(statistics)) == json.loads(json.dumps(computed))
+    assert json.dumps(statistics, indent=1) == json.dumps(computed, indent=1)
+    assert pickle.loads(pickle.dumps(statistics)) == computed
+    assert list(statistics.items()) == list(computed.items()) and list(statistics.values()) == list(computed.values())
+    assert list(statistics) == list(computed) and list(reversed(statistics)) == list(reversed(computed))
+    frames = [pandas.DataFrame.from_dict(table, orient="index") for table in (statistics, computed)]
+    assert frames[0].shape == (len(computed), 4)
+    pandas.testing.assert_frame_equal(*frames)
+    pandas.testing.assert_frame_equal(pandas.DataFrame(statistics), pandas.DataFrame(computed))
+
+
+def test_statistics_change_as_dicts_do(tiny):
+    _, computed = official(tiny)
+    statistics = tiny.computed_statistics
+    (name, second, third, *_) = computed
+    assert statistics.pop(name) == computed.pop(name) and statistics.pop(name, None) is None
+    assert statistics.popitem() == computed.popitem() and statistics.setdefault(third) == computed[third]
+    assert statistics.setdefault("new", {}) == {} == statistics.pop("new")
+    statistics.update({second: {}})
+    assert statistics[second] == {} and statistics != computed and name not in statistics
+    assert len(statistics) == len(computed) and statistics == computed | {second: {}}
+    shallow, deep = statistics.copy(), copy.deepcopy(statistics)
+    statistics[third][108].clear()
+    assert shallow[third][108] == [] and deep[third] == computed[third]
+    statistics.clear()
+    assert not statistics and json.dumps(statistics) == "{}"
+    with pytest.raises(KeyError):
+        statistics.popitem()
+
+
+def test_asking_by_hash_takes_no_memory(tiny):
+    for name in tiny.hash_iterator():
+        tiny.get_metrics_from_hash(name)
+    assert not tiny.fixed_statistics._made and not tiny.computed_statistics._made
+
+
+def test_a_path_may_be_bytes(shared):
+    path = shared / "golden" / "full_tiny.hdf5"
+    assert len(api.NASBench(os.fsencode(path)).hash_iterator()) == 120
 
 
 # Outside of the domain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from graph_strategies import INCEPTION_MATRIX, INCEPTION_OPS, cells, relabelled_cells
 from hypothesis import given
 
-from nplib.api.model_spec import ModelSpec
+from nplib.api.model_spec import ModelSpec, is_upper_triangular
 from nplib.cell import INPUT, INTERIOR_OPERATIONS, OUTPUT, Cell, InvalidCell
 
 OPS = list(INTERIOR_OPERATIONS)
@@ -64,7 +65,7 @@ def test_more_operations_than_those_of_nasbench_101_can_be_hashed():
         spec.hash_spec(OPS)
 
 
-@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint64, float, np.float32])
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint64, float, np.float32, object])
 def test_the_type_of_the_matrix_is_kept_and_changes_no_hash(dtype):
     matrix = np.array(INCEPTION_MATRIX, dtype=dtype)
     spec = ModelSpec(matrix, tuple(INCEPTION_OPS), data_format="channels_first")
@@ -116,6 +117,31 @@ def test_a_drawing_has_the_vertices_and_edges_of_the_pruned_cell():
     lines = [line.strip() for line in drawing.source.splitlines()]
     assert lines == ["digraph {", *(f'{v} [label="{label}"]' for v, label in enumerate(labels)), *edges, "}"]
     picture = ElementTree.fromstring(drawing._repr_svg_())
-    names = [element.tag.rpartition("}")[2] for element in picture]
-    assert (names.count("rect"), names.count("path")) == (len(labels), len(edges))
-    assert [element.text for element in picture if element.tag.endswith("text")] == labels
+    groups = [element.get("id", "") for element in picture.iter() if element.tag.endswith("}g")]
+    assert sum(name.startswith("patch_") for name in groups) == 1 + len(edges)  # the ground, and arrows
+    texts = [element.text for element in picture.iter() if element.tag.endswith("text")]
+    assert texts == ["in", "1×1", "3×3", "pool", "out"]
+
+
+def test_a_drawing_has_the_methods_of_a_graphviz_graph(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    drawing = chain(CONV3X3, "skip & <b>$x$").visualize()
+    assert drawing.pipe().startswith(b"%PDF") and drawing.pipe("png").startswith(b"\x89PNG")
+    assert "skip &amp; &lt;b&gt;$x$" in drawing.pipe(format="svg", encoding="utf8")
+    assert drawing.render() == "Digraph.gv.pdf" and Path("Digraph.gv").read_text() == drawing.source
+    assert drawing.render("cell", directory="new/folder", format="png", cleanup=True) == "new/folder/cell.png"
+    assert sorted(path.name for path in Path("new/folder").iterdir()) == ["cell.png"] and not opened
+    assert drawing.view() == "Digraph.gv.pdf" and opened == [(tmp_path / "Digraph.gv.pdf").as_uri()]
+    with pytest.raises(ValueError, match="no picture is made as 'tiff'; there are svg, png, pdf"):
+        drawing.pipe("tiff")
+
+
+@pytest.mark.parametrize(("below", "upper"), [(0, True), (1, False), (True, False), (-2.5, False)])
+def test_upper_triangular_is_zero_on_the_diagonal_and_below(below, upper):
+    for place in ((1, 0), (2, 2), (2, 0)):
+        matrix = np.triu(np.ones((3, 3), dtype=object), 1)
+        matrix[place] = below
+        assert is_upper_triangular(matrix) is is_upper_triangular(matrix.tolist()) is upper
+    assert is_upper_triangular(np.zeros((0, 0)))
