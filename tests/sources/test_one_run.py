@@ -10,6 +10,7 @@ import pytest
 from nplib import sources
 from nplib.benchmark import FALLBACK_ACCURACY, MissingMetric
 from nplib.sources.one_run import IMAGES, KNOWN_IMAGES, ONE_RUN, BadOneRun, read_one_run
+from nplib.sources.sample import read_sample
 from nplib.splits import make_splits, split_indices
 
 
@@ -52,6 +53,15 @@ def test_it_has_the_published_figures_of_the_table(benchmark):
     assert (accuracy < 0.8).mean() == pytest.approx(0.012, abs=1e-3)
 
 
+def test_its_rows_are_of_the_cells_whose_other_results_are_known(benchmark, sample_path):
+    sample = read_sample(sample_path)
+    rows, best = benchmark.indices(sample.hashes), sample.values("validation_accuracy")
+    here, beside = (benchmark.values("test_accuracy")[chosen] for chosen in (rows, rows - 1))
+    sound = (here > 0.2) & (beside > 0.2)
+    assert np.corrcoef(best[sound], here[sound])[0, 1] == pytest.approx(0.96, abs=0.005)
+    assert abs(np.corrcoef(best[sound], beside[sound])[0, 1]) < 0.03
+
+
 def test_it_says_what_it_is(benchmark, path, caplog):
     assert (benchmark.source, benchmark.kind, benchmark.path) == ("one-run", "real results of NASBench-101", path)
     assert benchmark.sha256 == ONE_RUN.sha256 and path.stat().st_size == ONE_RUN.size
@@ -76,6 +86,8 @@ def test_splits_go_by_the_same_labels(benchmark):
     accuracy = benchmark.values("test_accuracy")
     np.testing.assert_array_equal(splits["denoise-91"], np.flatnonzero(accuracy > 0.91))
     np.testing.assert_array_equal(split_indices(benchmark, "91-172"), splits["91-172"])
+    counts = {"denoise-91": 183_813, "denoise-80": 418_296, "91-172": 90, "91-334": 153, "91-860": 352, "91-43": 14}
+    assert {name: len(splits[name]) for name in counts} == counts  # as the page about data has them
     assert set(splits["91-172"]) == {row for row in splits["172"] if accuracy[row] > 0.91}
 
 
