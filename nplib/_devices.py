@@ -1,4 +1,4 @@
-"""One thread of work a core, each running torch's operations alone.
+"""One thread of work a core, each running torch's operations alone, whatever else the caller has set.
 
 Torch would rather share every single operation among its threads. Operations of a small predictor are too short for
 that: threads mostly wait for each other, and wait for long when anything else runs on the machine.
@@ -6,8 +6,11 @@ that: threads mostly wait for each other, and wait for long when anything else r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -18,18 +21,82 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class _Cores:
+    """How many threads torch had before the first of those who are at work now set it to one."""
+
+    lock = threading.Lock()
+    users = 0
+    threads = 0
+    calls = 0  # that compute now
+    lost = False  # this process was forked while its parent was computing
+
+
+def num_cores() -> int:
+    """Threads that torch has when none of our own work is running."""
+    with _Cores.lock:
+        return _Cores.threads if _Cores.users else torch.get_num_threads()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[int]:
+    with _Cores.lock:
+        if not _Cores.users:
+            _Cores.threads = torch.get_num_threads()
+        _Cores.users += 1
+        torch.set_num_threads(1)
+    try:
+        yield _Cores.threads
+    finally:
+        with _Cores.lock:
+            _Cores.users -= 1
+            torch.set_num_threads(1 if _Cores.users else _Cores.threads)
+
+
+def _after_fork() -> None:
+    """Torch's threads do not live on in a forked process, and it would wait for them for ever: one thread does."""
+    _Cores.lost = _Cores.lost or _Cores.calls > 0
+    _Cores.lock, _Cores.users, _Cores.calls = threading.Lock(), 0, 0
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Compute as if the caller had neither torch's inference mode nor automatic casts on.
+
+    Raises
+    ------
+    UserError
+        In a process that was forked while its parent was in here: it would wait for what no longer runs.
+    """
+    if _Cores.lost:
+        raise UserError(
+            "this process was forked while its parent was computing in another thread, and would wait for that for "
+            'ever; start processes by multiprocessing.get_context("spawn")'
+        )
+    with _Cores.lock:
+        _Cores.calls += 1
+    try:
+        with torch.inference_mode(False), torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            yield
+    finally:
+        with _Cores.lock:
+            _Cores.calls -= 1
+
+
 def map_on_cores(function: Callable[[Item], Result], items: Iterable[Item], device: torch.device) -> list[Result]:
     """Apply a function to every item, results in order: as many at a time as torch has threads, one by one on a GPU."""
-    threads = torch.get_num_threads()
     if device.type != "cpu":
         return [function(item) for item in items]
-    torch.set_num_threads(1)
-    try:
+    with (
+        _one_thread_each() as threads,
         # A new thread starts with torch's own number of threads.
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(function, items))
-    finally:
-        torch.set_num_threads(threads)
+        ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+        return list(pool.map(function, items))
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -17,7 +17,7 @@ import pandas
 import torch
 from torch import Tensor, nn
 
-from nplib._devices import map_on_cores
+from nplib._devices import map_on_cores, undisturbed
 from nplib._weights import BadWeights, check_tensors, read_config, read_weights, write_weights
 from nplib.cell import MAX_VERTICES, OPERATION_CODES, Cells
 from nplib.errors import UserError
@@ -140,13 +140,29 @@ class Graphs:
         return Graphs(self.propagation.to(device), self.nodes.to(device), self.num_vertices.to(device))
 
 
+def _xavier(inputs: int, outputs: int, random: torch.Generator) -> nn.Parameter:
+    weights = torch.empty(inputs, outputs, dtype=torch.float32, device="cpu")
+    return nn.Parameter(nn.init.xavier_uniform_(weights, generator=random))
+
+
+class Linear(nn.Linear):
+    """A linear layer without bias, with weights as torch's own has them, but for where the numbers are from."""
+
+    def __init__(self, inputs: int, outputs: int, random: torch.Generator) -> None:
+        super().__init__(inputs, outputs, bias=False, device="cpu", dtype=torch.float32)
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5, generator=random)
+
+    def reset_parameters(self) -> None:
+        """Draw nothing from torch's global numbers."""
+
+
 class DirectedGraphConvolution(nn.Module):
     """Mean of a convolution along the edges and one against them, without bias (equation 1 of the paper)."""
 
-    def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
+    def __init__(self, inputs: int, outputs: int, dropout: float, random: torch.Generator) -> None:
         super().__init__()
-        self.weight1 = nn.Parameter(nn.init.xavier_uniform_(torch.empty(inputs, outputs)))
-        self.weight2 = nn.Parameter(nn.init.xavier_uniform_(torch.empty(inputs, outputs)))
+        self.weight1 = _xavier(inputs, outputs, random)
+        self.weight2 = _xavier(inputs, outputs, random)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, hidden: Tensor, propagation: Tensor) -> Tensor:
@@ -158,26 +174,28 @@ class DirectedGraphConvolution(nn.Module):
 class Predictor(nn.Module):
     """Three graph convolutions, the mean over vertices, two linear layers.
 
-    The names of its state are the reference's: ``gcn.0.weight1`` ... ``fc2.weight``.
+    The names of its state are the reference's: ``gcn.0.weight1`` ... ``fc2.weight``. Weights of a new one depend on the
+    seed alone, not on torch's own random numbers, which stay as they are.
     """
 
-    def __init__(self, config: PredictorConfig = PredictorConfig()) -> None:
+    def __init__(self, config: PredictorConfig = PredictorConfig(), seed: int = 0) -> None:
         super().__init__()
         self.config = config
+        random = torch.Generator().manual_seed(seed)
         widths = [NUM_OPERATIONS, *[config.hidden] * config.layers]
-        self.gcn = nn.ModuleList(
-            DirectedGraphConvolution(inputs, outputs, config.dropout) for inputs, outputs in pairwise(widths)
-        )
-        self.fc1 = nn.Linear(config.hidden, config.head, bias=False)
-        self.dropout = nn.Dropout(config.dropout)
-        self.fc2 = nn.Linear(config.head, 1, bias=False)
+        with torch.inference_mode(False):
+            self.gcn = nn.ModuleList(
+                DirectedGraphConvolution(inputs, outputs, config.dropout, random)
+                for inputs, outputs in pairwise(widths)
+            )
+            self.fc1 = Linear(config.hidden, config.head, random)
+            self.dropout = nn.Dropout(config.dropout)
+            self.fc2 = Linear(config.head, 1, random)
 
     @classmethod
     def seeded(cls, config: PredictorConfig, seed: int) -> Predictor:
-        """A new predictor whose weights depend on the seed alone."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return cls(config)
+        """A new predictor of a seed."""
+        return cls(config, seed)
 
     def forward(self, graphs: Graphs) -> Tensor:
         """Outputs of shape (B,), in units of ``config.label_std`` about ``config.label_mean``."""
@@ -203,6 +221,7 @@ class Predictor(nn.Module):
         return outputs.cpu().double().numpy() * self.config.label_std + self.config.label_mean
 
 
+@undisturbed()
 @torch.inference_mode()
 def _predict_outputs(predictor: Predictor, graphs: Graphs, batch_size: int) -> Tensor:
     """Outputs with dropout off, shape (N,), arranged so that little is computed twice.

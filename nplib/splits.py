@@ -212,6 +212,7 @@ def training_rows(
     Parameters
     ----------
     training_cells : array or sequence of arrays, optional
+        Indices, or masks of all cells.
     count : int
         Seeds.
     num_cells : int
@@ -233,7 +234,14 @@ def training_rows(
         raise UserError(
             f"training_cells have {len(rows)} rows of shape {shapes} for {count} seeds; give (n,) or one row a seed"
         )
-    for row in rows:
+    for number, row in enumerate(rows):
+        if row.dtype == bool and len(row) == num_cells:
+            row = rows[number] = np.flatnonzero(row)
+        if len(row) and row.dtype.kind not in "iu":
+            raise UserError(
+                f"training_cells are {len(row)} of type {row.dtype}; give indices, whole numbers, or a mask of all "
+                f"{num_cells} cells"
+            )
         if len(row) and (row.min() < 0 or row.max() >= num_cells):
             raise UserError(f"training_cells run from {row.min()} to {row.max()}; there are {num_cells} cells")
-    return rows
+    return [row.astype(np.int64) for row in rows]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from nplib._devices import choose_device, map_on_cores
+from nplib._devices import choose_device, map_on_cores, num_cores, undisturbed
 from nplib._stacked import Masks, StackedPredictors, make_batches
 from nplib.cell import MAX_VERTICES, Cells
 from nplib.errors import UserError
@@ -171,6 +171,7 @@ class Fit:
         return {"training_mse_percent2": self.training_loss[:, -1].tolist()}
 
 
+@undisturbed()
 def fit_predictors(
     cells: Cells | Graphs,
     accuracies: np.ndarray,
@@ -197,8 +198,8 @@ def fit_predictors(
     seeds : sequence of int
     config : TrainingConfig
     training_cells : array, shape (n,) or (len(seeds), n), or sequence of len(seeds) arrays, shapes (n_m,), optional
-        Indices of the cells to train on, the same for all or a row a seed, which may differ in length; all N if not
-        given. Rows with as many full batches train as one.
+        Indices of the cells to train on, or masks of all cells, the same for all or a row a seed, which may differ in
+        length; all N if not given. Rows with as many full batches train as one.
     device : str or torch.device
         A name such as ``"auto"``, ``"cpu"``, ``"cuda"``; ``"auto"`` takes the fastest there is.
     after_epochs, callback : int, callable
@@ -239,7 +240,7 @@ def fit_predictors(
 
 def _groups(steps: Sequence[int], device: torch.device) -> list[list[int]]:
     """Which predictors train as one batch: those of as many steps, on a CPU no more than keeps every core at work."""
-    cores = torch.get_num_threads() if device.type == "cpu" else 1
+    cores = num_cores() if device.type == "cpu" else 1
     size = min(STACK_SIZE, -(-len(steps) // cores))
     alike: dict[int, list[int]] = {}
     for m, count in enumerate(steps):
@@ -294,6 +295,12 @@ def _check_cells(
         raise TrainingFailed(
             f"the accuracy of cell {unusable[0]} is {accuracies[unusable[0]]} ({len(unusable)} such cells); "
             "train only on cells whose accuracy is known"
+        )
+    percent = cells[(known < 0) | (known > 1)]
+    if len(percent):
+        raise TrainingFailed(
+            f"the accuracy of cell {percent[0]} is {accuracies[percent[0]]} ({len(percent)} such cells); give "
+            "fractions, from 0 to 1"
         )
     if config.loss == "cross_entropy" and not np.isin(known, (0, 1)).all():
         wrong = cells[~np.isin(known, (0, 1))][0]

@@ -1,6 +1,7 @@
 """nplib.cell against the official library's outputs and real cells, under relabelling, and on bad input."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -184,3 +185,51 @@ def test_what_is_no_cell_is_refused_by_what_is_wrong(matrix, operations, found):
 def test_unknown_codes_are_named(codes):
     with pytest.raises(InvalidCell, match=rf"unknown operation codes: {codes[1]}; known are \[-2, -1, 0, 1, 2\]"):
         Cell.from_codes(np.eye(3, k=1), codes)
+
+
+# Many cells
+
+
+def test_a_part_of_cells_is_a_value_of_its_own_and_they_cannot_be_written_to():
+    small, large = Cell([[0, 1], [0, 0]], [INPUT, OUTPUT]), Cell(np.eye(7, k=1), [INPUT, *[MAXPOOL3X3] * 5, OUTPUT])
+    cells = Cells.of([small, large, small])
+    assert [cells.cell(i) for i in range(3)] == [small, large, small]
+    for index in (slice(1, None), [1, 2], np.array([False, True, True])):
+        part = cells[index]
+        assert len(part) == 2 and [part.cell(i) for i in range(2)] == [large, small]
+    with pytest.raises(ValueError, match="read-only"):
+        cells.adjacency[0, 0, 1] = 0
+    again = pickle.loads(pickle.dumps(cells[1:]))
+    assert [again.cell(i) for i in range(2)] == [large, small]
+    assert len(Cells.of([])) == 0
+
+
+def test_what_is_made_of_cells_is_made_once_and_handed_to_parts():
+    cells = Cells.of([Cell(np.eye(size, k=1), [INPUT, *[MAXPOOL3X3] * (size - 2), OUTPUT]) for size in (2, 3, 4, 5)])
+    made = []
+
+    def sizes(of: Cells) -> np.ndarray:
+        made.append(len(of))
+        return of.num_vertices * 10
+
+    part = cells[1:][[0, 2]]
+    assert part.derived("sizes", sizes).tolist() == [30, 50]
+    assert cells.derived("sizes", sizes) is cells.derived("sizes", sizes)
+    assert cells[1:][[0, 2]].derived("sizes", sizes).tolist() == [30, 50]
+    assert made == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_vertices": np.int8(2)}, r"num_vertices has shape \(\), not \(1,\)"),
+        ({"adjacency": np.zeros((1, 6, 6), dtype=np.int8)}, r"adjacency has shape \(1, 6, 6\), not \(1, 7, 7\)"),
+        ({"operations": np.zeros((1, 7))}, "operations is of type float64"),
+        ({"operations": np.full((1, 7), 300)}, "operations holds numbers from 300 to 300"),
+    ],
+)
+def test_arrays_that_are_no_cells_are_refused(change, message):
+    cells = Cells.of([Cell([[0, 1], [0, 0]], [INPUT, OUTPUT])])
+    arrays = {name: getattr(cells, name) for name in ("num_vertices", "adjacency", "operations")}
+    with pytest.raises(InvalidCell, match=message):
+        Cells(**(arrays | change))

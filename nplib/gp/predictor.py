@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from nplib._devices import choose_device, map_on_cores
+from nplib._devices import choose_device, map_on_cores, undisturbed
 from nplib.cell import Cells
 from nplib.errors import UserError
 from nplib.features.columns import columns_of
@@ -237,6 +237,7 @@ class GPPredictor:
             slopes[:, chosen] += member.slopes() / len(self.members)
         return np.sqrt(np.mean(slopes**2, axis=0))
 
+    @undisturbed()
     def sample(self, cells: Cells, count: int, random: np.random.Generator) -> np.ndarray:
         """Joint draws from the posterior of the cells' scores, shape (count, N), float64; for a few thousand cells.
 
@@ -254,6 +255,7 @@ class GPPredictor:
             draws[which == number] = normal[which == number] @ factor.T + mean.numpy()
         return draws
 
+    @undisturbed()
     def _posteriors(self, cells: Cells, batch_size: int, variance: bool) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of every member's score, both of shape (M, N)."""
         if batch_size < 1:
@@ -353,6 +355,7 @@ class GPClassifierFit:
         return GPClassifierFit(self.fit.first(count), self.above)
 
 
+@undisturbed()
 def fit_gps(
     cells: Cells,
     accuracies: np.ndarray,

@@ -216,7 +216,7 @@ class GaussianProcess:
             Without it the second is None; it costs more than the mean.
         """
         scales, labelled, alpha, inverse = self._fast
-        Z = torch.empty(len(X), X.shape[1] + 2)
+        Z = X.new_empty(len(X), X.shape[1] + 2)
         torch.mul(X, scales, out=Z[:, :-2])
         torch.sum(Z[:, :-2].square(), dim=1, out=Z[:, -2])
         Z[:, -1] = 1
