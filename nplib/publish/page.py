@@ -263,11 +263,6 @@ class Checks:
         allowed = format(expected, style) + (f" ± {format(within, style)}" if within else "")
         self.rows.append((what, format(seen, style), allowed, "yes" if match else "no"))
 
-    def add_range(self, what: str, seen: float, lowest: float, highest: float, digits: int = 3) -> None:
-        """Note whether a number lies in a range."""
-        match, style = lowest <= seen <= highest, f".{digits}f"
-        self.rows.append((what, f"{seen:{style}}", interval(lowest, highest, style), "yes" if match else "no"))
-
     @property
     def mismatches(self) -> int:
         return sum(match == "no" for *_, match in self.rows)

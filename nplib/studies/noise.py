@@ -278,6 +278,40 @@ def simulated_best_of_three(test: np.ndarray, truth: np.ndarray, noise: float = 
     return truth + WITHIN_CELL["validation minus test accuracy (points)"] / 100 + runs.max(axis=0)
 
 
+def paired_labels(test: np.ndarray, best: np.ndarray, places: np.ndarray) -> pd.DataFrame:
+    """How two labels of the same cells agree, and how they would if noise were as that of 94 real cells.
+
+    Parameters
+    ----------
+    test : array, shape (N,)
+        Test accuracy of the first run of all cells, fractions.
+    best : array, shape (n,)
+        Best of three validation accuracies of some.
+    places : array, shape (n,), int
+        Where these are among all.
+
+    Returns
+    -------
+    DataFrame
+        Rows ``measured`` and ``expected`` with all and with the least of that noise; columns ``kendall_tau``, and mean
+        and standard deviation of best less test (points). Of cells that have both labels above 80 %.
+    """
+    pairs = {"measured": best}
+    for noise in (1.0, LEAST_NOISE):
+        truth = plausible_truth(test, noise=noise)[places]
+        pairs[f"expected, {noise:.0%} of the noise"] = simulated_best_of_three(test[places], truth, noise)
+    rows = {}
+    for name, values in pairs.items():
+        sound = (best > 0.8) & (values > 0.8) & (test[places] > 0.8)
+        apart = 100 * (values - test[places])[sound]
+        rows[name] = {
+            "kendall_tau": kendall_tau(values[sound], test[places][sound]),
+            "mean_points": apart.mean(),
+            "sd_points": apart.std(),
+        }
+    return pd.DataFrame(rows).T
+
+
 @dataclass(frozen=True)
 class Ceiling:
     """What a perfect predictor would reach against labels: with all of the noise of 94 real cells, and with the least.

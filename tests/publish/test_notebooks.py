@@ -8,6 +8,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+STILL_IN_CODE = ("02_explore_noise", "03_split", "07_cross_validation", "08_search", "surrogate")
 PAGES = [*NOTEBOOKS, *sorted((PROJECT / "book").glob("*.ipynb"))]
 
 
@@ -37,3 +38,42 @@ def test_results_are_saved_with_the_data_that_figures_show(path):
     (shown,) = calls(path, "plots.use_style")[0].args
     for call in calls(path, "save_results"):
         assert ast.unparse(call.args[2]) == ast.unparse(shown)
+
+
+def prose_lines(source: str) -> set[int]:
+    """Lines of code that build sentences: f-strings, strings of four words or more, numbers handed over."""
+    tree = ast.parse(source)
+    docstrings = {
+        node.body[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and isinstance(node.body[0], ast.Expr)
+    }
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        words = isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value.split()) >= 4
+        says = isinstance(node, ast.Call) and ast.unparse(node.func) in ("finding", "heading", "show", "Markdown")
+        if node not in docstrings and (words or says or isinstance(node, ast.JoinedStr)):
+            found |= set(range(node.lineno, node.end_lineno + 1))
+    return found
+
+
+def prose_share(path: Path) -> float:
+    """Part of a notebook's lines of code, without empty ones and comments, that build sentences."""
+    total = prose = 0
+    for cell in json.loads(path.read_text(encoding="utf8"))["cells"]:
+        if cell["cell_type"] == "code":
+            lines = {
+                number
+                for number, line in enumerate("".join(cell["source"]).splitlines(), 1)
+                if line.strip() and not line.strip().startswith("#")
+            }
+            total += len(lines)
+            prose += len(lines & prose_lines("".join(cell["source"])))
+    return prose / total
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_sentences_stand_in_markdown(path):
+    if path.stem in STILL_IN_CODE:
+        pytest.skip("its sentences still stand in code")
+    assert prose_share(path) <= 0.2

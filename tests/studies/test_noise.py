@@ -16,7 +16,6 @@ from nplib.studies import published
 from nplib.studies.noise import (
     BEST,
     FAILED,
-    LEAST_NOISE,
     MEAN_OF_GOOD,
     NEXT_RUN,
     NO_RULE,
@@ -27,11 +26,11 @@ from nplib.studies.noise import (
     label_ceilings,
     label_floors,
     label_rules,
+    paired_labels,
     perfect_squared_errors,
     plausible_truth,
     rank_ceiling,
     run_noise,
-    simulated_best_of_three,
     table_figures,
 )
 from nplib.training import TrainingConfig
@@ -270,19 +269,13 @@ def test_a_failed_cell_tells_nothing_and_a_poor_one_what_it_is(one_label):
 
 
 def test_the_band_of_noise_holds_what_real_pairs_of_labels_show(sample_path, shared):
-    """Best of three validation runs and the first test run of the same 20,001 cells, without any that failed."""
-    every = np.load(shared / "nasbench101" / "test_run0_108.npy")
-    order = np.sort(load("surrogate").hashes)
+    test = load(shared / "nasbench101" / "test_run0_108.npy")
     sample = load(sample_path)
-    places = np.searchsorted(order, sample.hashes)
-    best, test = sample.values(), every[places]
-    sound = (best > 0.8) & (test > 0.8)
-    taus = []
-    for noise in (1.0, LEAST_NOISE):
-        truth = plausible_truth(every, noise=noise)[places]
-        simulated = simulated_best_of_three(test, truth, noise)
-        taus.append(kendall_tau(simulated[sound], test[sound]))
-    assert taus[0] < kendall_tau(best[sound], test[sound]) < taus[1]
+    pairs = paired_labels(test.values("test_accuracy"), sample.values(), test.indices(sample.hashes))
+    most, least = pairs.loc[["expected, 100% of the noise", "expected, 85% of the noise"]].to_numpy()
+    measured = pairs.loc["measured"]
+    assert most[0] < measured.kendall_tau < least[0]
+    assert least[1] < measured.mean_points < most[1]
 
 
 # What predictors learn
