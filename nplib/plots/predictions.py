@@ -51,7 +51,7 @@ def draw_scatter(
     axes.plot([100 * low, 100 * high], [100 * low, 100 * high], color="0.3", linewidth=1)
     outside = int(((true < low) | (true > high)).sum())
     axes.set(xlim=(100 * low, 100 * high), ylim=(100 * low, 100 * high))
-    axes.set(xlabel="true validation accuracy (%)", ylabel="predicted (%)")
+    axes.set(xlabel="true accuracy (%)", ylabel="predicted (%)")
     drawn = f"; {POINTS_SHOWN:,} drawn" if len(true) > POINTS_SHOWN else ""
     axes.set_title(f"{outside:,} of {len(true):,} cells outside{drawn}", size=9)
     axes.set_aspect("equal")

@@ -158,9 +158,10 @@ def measured_beside_published(
         err_kws={"linewidth": 1.5}, ax=axes,
     )  # fmt: skip
     axes.set(xlabel=what, ylabel="")
+    axes.set_yticks(axes.get_yticks(), [name.replace(", ", ",\n", 1) for name in settings])
     axes.xaxis.grid(True, color="0.9")
     axes.get_legend().remove()
-    legend_above(figure, axes)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=9)
     return finish(figure)
 
 

@@ -47,12 +47,12 @@ def executed():
     return NotebookClient(nbformat.v4.new_notebook(cells=cells, metadata=about)).execute()
 
 
-def read(notebook) -> str:
+def read(notebook, folder) -> str:
     """The text that a reader of the page sees, once the book's own parser has made HTML of it."""
     from docutils.core import publish_string
     from myst_nb.docutils_ import Parser
 
-    settings = {"nb_execution_mode": "off", "report_level": 2, "halt_level": 2}
+    settings = {"nb_execution_mode": "off", "nb_output_folder": str(folder), "report_level": 2, "halt_level": 2}
     page = publish_string(
         nbformat.writes(notebook), parser=Parser(), writer_name="html", settings_overrides=settings
     ).decode()
@@ -60,9 +60,9 @@ def read(notebook) -> str:
     return html.unescape(shown).strip()
 
 
-def test_numbers_reach_the_sentences_of_the_page_and_leave_nothing_else_on_it(executed):
+def test_numbers_reach_the_sentences_of_the_page_and_leave_nothing_else_on_it(executed, tmp_path):
     sentence = "An error of 3.65 ± 0.07 points² (2 seeds), 1.3\N{NO-BREAK SPACE}% of all 423,624 cells."
-    assert read(executed) == sentence
+    assert read(executed, tmp_path) == sentence
 
 
 def test_jupyterlab_shows_what_was_handed_over(executed):
@@ -114,9 +114,9 @@ def test_tables_escape_what_they_are_given():
 
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", "[a](javascript:b)", "`x` {ref}`y` *z*", "<b>&lt;"])
-def test_text_from_data_is_shown_as_it_is(text, small_surrogate):
+def test_text_from_data_is_shown_as_it_is(text, small_surrogate, tmp_path):
     note = nbformat.v4.new_markdown_cell(data_note(replace(small_surrogate, labels=text)).data)
-    assert read(nbformat.v4.new_notebook(cells=[note])).endswith(f"cells; {text}.")
+    assert read(nbformat.v4.new_notebook(cells=[note]), tmp_path).endswith(f"cells; {text}.")
     assert "\x1b" not in plain("\x1b[31mred")
 
 
