@@ -28,7 +28,7 @@ from nplib.benchmark import SURROGATE
 from nplib.errors import UserError
 from nplib.publish.inputs import inputs_of, state_of
 from nplib.publish.kernels import Kernels, NotebookFailed, Step, environment, make_publishable
-from nplib.publish.notebooks import Notebook, find_notebooks, select_notebooks, values_of
+from nplib.publish.notebooks import Notebook, find_notebooks, values_of
 from nplib.publish.pages import QUICK_BANNER, assemble, build_html, data_banner, data_warning
 from nplib.publish.project import data_folder, find_project, toc_pages
 
@@ -102,7 +102,7 @@ def build_book(
     from filelock import FileLock, Timeout
 
     project = find_project() if project is None else find_project(project)
-    notebooks = select_notebooks(find_notebooks(project), only)
+    notebooks = find_notebooks(project, only)
     values = values_of(notebooks, parameters or {})
     build = project / "_build"
     build.mkdir(exist_ok=True)
@@ -278,9 +278,8 @@ class _Run:
         start = time.perf_counter()
         executed, partial = self.build / "executed" / notebook.page, self.build / "partial" / notebook.page
         staged = self.staged(notebook)
-        step = Step(
-            notebook.name, "running", cells=len(notebook.content.cells), reason=self.reasons[str(notebook.page)]
-        )
+        reason = self.reasons[str(notebook.page)]
+        step = Step(notebook.name, "running", cells=len(notebook.content.cells), reason=reason)
         self.watch(step)
 
         def watch(cell: int) -> None:
@@ -317,10 +316,9 @@ class _Run:
         named = [self.data.argument, *(value for name, value in os.environ.items() if name.startswith("NPLIB_"))]
         paths = [Path(name).expanduser() for name in filter(None, named)]
         paths = [data_folder(self.project), *(path for path in paths if path.exists())]
-        found = {str(place): path.name for path in paths for place in (path.absolute(), path.resolve())}
-        return {
-            place: name for place, name in ({str(Path.home()): "~", str(self.project): "."} | found).items() if name
-        }
+        found = {place: path.name for path in paths for place in (path.absolute(), path.resolve())}
+        found = {Path.home(): "~", self.project: "."} | found
+        return {str(place): name for place, name in found.items() if name and place.name}
 
     def make_pages(self, banners: Sequence[str]) -> Path:
         start = time.perf_counter()

@@ -31,40 +31,21 @@ class NotebookFailed(UserError):
 
 @dataclass(frozen=True)
 class Step:
-    """How far the work is, for whoever watches it.
+    """How far the work is, for whoever watches it."""
 
-    Parameters
-    ----------
-    name : str
-        A notebook's name, or ``"pages"``.
-    state : str
-        ``"running"``, ``"unchanged"``, ``"done"``, ``"failed"``, or ``"left out"`` since one that it needs failed.
-    seconds : float
-        Since the step began.
-    cell, cells : int
-        Number of the cell that runs, counted from 1, and of all in the notebook; 0 if it has none.
-    reason : str
-        Why the notebook runs, or failed.
-    """
-
-    name: str
-    state: str
-    seconds: float = 0.0
-    cell: int = 0
-    cells: int = 0
-    reason: str = ""
+    name: str  # of a notebook, or "pages"
+    state: str  # "running", "unchanged", "done", "failed", or "left out" since a notebook that it needs failed
+    seconds: float = 0.0  # since it began
+    cell: int = 0  # number of the one that runs, counted from 1
+    cells: int = 0  # in all
+    reason: str = ""  # why it runs, or failed
 
 
 def environment(project: Path, cores: int | None = None) -> dict[str, str]:
     """Environment variables that a kernel, or the build of the pages, needs beside those that are set.
 
-    It runs elsewhere than this process: paths are absolute, and ``nplib`` is the one that runs this.
-
-    Parameters
-    ----------
-    project : Path
-    cores : int, optional
-        How many a kernel may use; no more than the user allows.
+    It runs elsewhere than this process: paths are absolute, and ``nplib`` is the one that runs this. A kernel may use
+    so many cores, and no more than the user allows.
     """
     added = {
         "NPLIB_DATA": str(data_folder(project)),
@@ -128,22 +109,7 @@ class Kernels:
     def run(
         self, notebook: Notebook, parameters: Mapping[str, object], target: Path, watch: Callable[[int], None]
     ) -> None:
-        """Run a notebook in its own folder, into a file that grows with each cell.
-
-        Parameters
-        ----------
-        notebook : Notebook
-        parameters : mapping
-            Value by name, of the types that the notebook declares.
-        target : Path
-            The executed copy.
-        watch : callable
-            Called with the number of each cell.
-
-        Raises
-        ------
-        NotebookFailed
-        """
+        """Run a notebook in its own folder, into a file that grows with each cell, whose number ``watch`` is told."""
         import papermill
         from nbclient.exceptions import DeadKernelError
         from papermill.exceptions import PapermillExecutionError
@@ -195,16 +161,7 @@ def _last_words(log: Path) -> str:
 
 
 def make_publishable(path: Path, notebook: Notebook, places: Mapping[str, str]) -> None:
-    """Take out of an executed copy where on this machine it was made, and hide papermill's cell of given values.
-
-    Parameters
-    ----------
-    path : Path
-        The executed copy.
-    notebook : Notebook
-    places : mapping
-        What to write in place of each absolute path.
-    """
+    """Write what it is called in place of each absolute path in an executed copy; hide papermill's own cell."""
     content = nbformat.read(path, as_version=4)
     content.metadata.papermill.update(input_path=str(notebook.page), output_path=str(notebook.page))
     for cell in content.cells:

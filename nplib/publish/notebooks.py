@@ -14,9 +14,12 @@ from nplib.publish.parameters import BadParameter, Parameter, fit_value
 from nplib.publish.project import toc_pages
 
 FOLDER = "notebooks"
-# What the build itself decides; the command line has options for the first two.
+# What the build itself decides, and what is to be done instead of giving it.
 OWN_PARAMETERS = {"data": "use --data", "quick": "use --quick", "results_folder": "the build sets it"}
-PYTHON = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+PYTHON = {
+    "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+    "language_info": {"name": "python"},
+}
 
 
 class BadNotebook(UserError):
@@ -53,13 +56,7 @@ class Notebook:
 
 
 def read_notebook(project: Path, page: PurePosixPath) -> Notebook:
-    """A notebook and its parameters.
-
-    Raises
-    ------
-    BadNotebook
-        If it is no notebook, or has a parameter without a type, such as ``epochs = 300``.
-    """
+    """A notebook and its parameters; :class:`BadNotebook` if it is none, or one of them has no type."""
     from papermill import inspect_notebook
 
     path = project / page
@@ -85,26 +82,15 @@ def _normal(path: Path) -> nbformat.NotebookNode:
     for cell in raw.get("cells", ()):
         cell.setdefault("metadata", {})
     content = nbformat.from_dict(nbformat.v4.upgrade(nbformat.convert(nbformat.reader.reads(json.dumps(raw)), 4)))
-    content.metadata.update(nbformat.from_dict(PYTHON | {"language_info": {"name": "python"}}))
+    content.metadata.update(nbformat.from_dict(PYTHON))
     _, content = nbformat.validator.normalize(content)
     nbformat.validate(content)
     return content
 
 
-def find_notebooks(project: Path) -> list[Notebook]:
-    """Every notebook that ``_toc.yml`` names, those that gather results last."""
+def find_notebooks(project: Path, only: Sequence[str] = ()) -> list[Notebook]:
+    """Every notebook that ``_toc.yml`` names, or those of these names; :class:`BadParameter` if there is none such."""
     notebooks = [read_notebook(project, page) for page in toc_pages(project) if page.suffix == ".ipynb"]
-    return sorted(notebooks, key=lambda notebook: notebook.gathers)
-
-
-def select_notebooks(notebooks: Sequence[Notebook], only: Sequence[str]) -> list[Notebook]:
-    """The notebooks of these names, all if there are none.
-
-    Raises
-    ------
-    BadParameter
-        If there is no such notebook.
-    """
     known = [notebook.name for notebook in notebooks]
     unknown = [name for name in only if name not in known]
     if unknown:
@@ -113,19 +99,7 @@ def select_notebooks(notebooks: Sequence[Notebook], only: Sequence[str]) -> list
 
 
 def values_of(notebooks: Sequence[Notebook], given: Mapping[str, str]) -> dict[PurePosixPath, dict[str, object]]:
-    """Values for the parameters of each notebook, from their text.
-
-    Parameters
-    ----------
-    notebooks : sequence of Notebook
-        Those that will run.
-    given : mapping
-        Text by parameter name; it goes to every notebook that has the name.
-
-    Returns
-    -------
-    dict
-        By page: value by name, of the type that the notebook declares.
+    """Values for the parameters of each notebook, by page and name, from their text by name.
 
     Raises
     ------
@@ -136,12 +110,11 @@ def values_of(notebooks: Sequence[Notebook], given: Mapping[str, str]) -> dict[P
         if name in OWN_PARAMETERS:
             raise BadParameter(f"{name} cannot be given with -p; {OWN_PARAMETERS[name]}")
         if not any(name in notebook.parameters for notebook in notebooks):
-            known = "\n".join(
-                f"  {notebook.name}: "
-                + (", ".join(str(p) for p in notebook.parameters.values() if p.name not in OWN_PARAMETERS) or "none")
-                for notebook in notebooks
-            )
-            raise BadParameter(f"no notebook has a parameter {name}; nothing was run. They have\n{known}")
+            lines = [f"no notebook has a parameter {name}; nothing was run. They have"]
+            for notebook in notebooks:
+                own = [str(one) for one in notebook.parameters.values() if one.name not in OWN_PARAMETERS]
+                lines.append(f"  {notebook.name}: {', '.join(own) or 'none'}")
+            raise BadParameter("\n".join(lines))
     return {
         notebook.page: {
             name: fit_value(notebook.parameters[name], text)

@@ -46,15 +46,7 @@ def data_banner(benchmark: Benchmark) -> str:
 
 
 def data_warning(benchmark: Benchmark, pages: Sequence[PurePosixPath]) -> str:
-    """What every page made by a notebook has to warn of, as Markdown; empty for real results.
-
-    Parameters
-    ----------
-    benchmark : Benchmark
-        What the notebooks are given.
-    pages : sequence of path
-        Those of the book; if one is called ``surrogate``, a link leads to it.
-    """
+    """What pages made by a notebook have to warn of, as Markdown; a page called ``surrogate`` is linked to, if any."""
     if benchmark.source != SURROGATE:
         return ""
     report = next((page for page in pages if page.stem == SURROGATE), None)
@@ -70,16 +62,14 @@ def assemble(project: Path, executed: Path, source: Path, banners: Sequence[str]
 
     Parameters
     ----------
-    project : Path
-        Folder with ``_toc.yml`` and ``_config.yml``; it may be closed to writing.
-    executed : Path
-        Folder with the executed copy of every notebook that the table of contents names.
+    project, executed : Path
+        Folders of the book, which may be closed to writing, and of the executed copies of its notebooks.
     source : Path
         The folder to make; one that stands there is replaced, so that no page of an earlier build is left.
     banners : sequence of str
-        Plain text shown at the top of every page.
+        Plain text for the top of every page.
     warning : str
-        Markdown shown below the title of every page made by a notebook.
+        Markdown for below the title of every page made by a notebook.
 
     Raises
     ------
@@ -130,26 +120,10 @@ def _make_page(page: Path, warning: str) -> None:
 
 
 def build_html(source: Path, project: Path, environment: Mapping[str, str]) -> Path:
-    """Let Jupyter Book make ``_build/html`` of the project from an assembled folder, every warning an error.
+    """Let Jupyter Book make ``_build/html`` of what :func:`assemble` made, every warning an error.
 
-    Parameters
-    ----------
-    source : Path
-        What :func:`assemble` made.
-    project : Path
-        The folder in which ``_build/html`` is made. Pages that stand there are replaced once the new ones are whole.
-    environment : mapping
-        Environment variables of the build, which imports ``nplib`` for the API reference.
-
-    Returns
-    -------
-    Path
-        The page to open first.
-
-    Raises
-    ------
-    PagesFailed
-        With the build's warnings.
+    Pages that stand there are replaced once the new ones are whole. :class:`PagesFailed` names the warnings; otherwise
+    the page to open first is returned.
     """
     output = project / "_build"
     new, old, log = output / "new", output / "old", output / "pages.log"

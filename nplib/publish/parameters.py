@@ -35,17 +35,8 @@ class Parameter:
 def fit_value(parameter: Parameter, value: object) -> object:
     """A value of the parameter's type (bool, int, float, str, or a list of one of them), from one or from its text.
 
-    Parameters
-    ----------
-    parameter : Parameter
-        A type that is none of these takes any value but a text.
-    value : object
-        Text of a list has commas between its items. Whole numbers do for a float or an int, 1 and 0 for a bool.
-
-    Raises
-    ------
-    BadParameter
-        If it fits in no such way.
+    Text of a list has commas between its items. Whole numbers do for a float or an int, 1 and 0 for a bool. A type that
+    is none of these takes any value but a text. :class:`BadParameter` if it fits in no such way.
     """
     kind = parameter.kind
     try:
