@@ -39,16 +39,13 @@ from nplib.records.decoding import (
     scan_frames,
 )
 from nplib.records.frames import HEADER, BadRecord, open_records, read_frame
+from nplib.records.official_files import OFFICIAL_FILES
 from nplib.records.record import EVALUATION_FIELDS, Record, decode_record
-from nplib.space import load_space
+from nplib.space import SPACE_SIZE, load_space
 
 logger = logging.getLogger(__name__)
 
-# SHA-256 of the two official files.
-OFFICIAL_FILES = {
-    "3d64db8180fb1b0207212f9032205064312b6907a3bbc81eabea10db2f5c7e9c": "full",
-    "4c39c3936e36a85269881d659e44e61a245babcb72cb374eacacf75d0e5f4fd1": "only108",
-}
+SOURCES = {file.sha256: which for which, file in OFFICIAL_FILES.items()}
 
 BLOCK_BYTES = 4 * 2**20
 LOOK_AHEAD = 6  # blocks that are read before the first of them is put in place
@@ -140,12 +137,22 @@ def convert_tfrecord(
             raise UserError(f"{target} is the file to convert; name another target")
         _check_room(source, size, target)
         assembly, sha256 = _assemble(file, source, size, verify_hashes, progress)
-    kind = REAL if sha256 in OFFICIAL_FILES else ""
+    kind = REAL if sha256 in SOURCES else ""
     if source_name is None:
-        source_name = OFFICIAL_FILES.get(sha256, source.name)
+        # A name that is no UTF-8 has no place in an HDF5.
+        source_name = SOURCES.get(sha256, os.fsencode(source.name).decode("utf8", "replace"))
     budgets = assembly.budgets
     about = {"source": source_name, "labels": _labels(budgets), "kind": kind, "sha256": sha256}
     benchmark = Benchmark(**assembly.arrays(), **about)
+    if sha256 not in SOURCES:
+        logger.warning(
+            "%s is none of the official files, which hold %s cells: it has %s cells and SHA-256 %s. It is another one, "
+            "or one of those that was changed, or cut between two cells",
+            source,
+            f"{SPACE_SIZE:,}",
+            f"{len(benchmark):,}",
+            sha256,
+        )
     unknown = int((benchmark.trainable_parameters == UNKNOWN_PARAMETERS).sum())
     if unknown:
         logger.warning("%s does not give the trainable parameters of %d cells; they are 0", source, unknown)

@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -181,8 +182,29 @@ def test_source_is_named_after_the_official_file_or_the_file_or_as_asked(made, t
     assert benchmark.labels == "three runs at each of 4, 12, 36 and 108 epochs"
     assert convert_tfrecord(made, target, overwrite=True, source_name="mine").source_name == "mine"
     assert Benchmark.open(target).source == "mine"
-    monkeypatch.setitem(convert.OFFICIAL_FILES, sha256_of(made), "only108")
+    monkeypatch.setitem(convert.SOURCES, sha256_of(made), "only108")
     assert convert_tfrecord(made, target, overwrite=True).source_name == "only108"
+
+
+def test_what_is_no_official_file_is_converted_with_a_warning(shared, tmp_path, monkeypatch, caplog):
+    path = shared / "faults" / "cut_at_cell.tfrecord"
+    done = convert_tfrecord(path, tmp_path / "out.hdf5")
+    (warning,) = (record.getMessage() for record in caplog.records)
+    assert f"{path} is none of the official files, which hold 423,624 cells" in warning
+    assert f"it has {done.cells} cells and SHA-256 {done.sha256}" in warning and done.cells == len(
+        Benchmark.open(tmp_path / "out.hdf5")
+    )
+    caplog.clear()
+    monkeypatch.setitem(convert.SOURCES, done.sha256, "only108")
+    convert_tfrecord(path, tmp_path / "out.hdf5", overwrite=True)
+    assert not caplog.records
+
+
+def test_a_name_that_is_no_utf8_is_converted(made, tmp_path):
+    source = tmp_path / os.fsdecode(b"caf\xe9.tfrecord")
+    shutil.copy(made, source)
+    target = tmp_path / os.fsdecode(b"caf\xe9.hdf5")
+    assert convert_tfrecord(source, target).source_name == Benchmark.open(target).source == "caf\ufffd.tfrecord"
 
 
 def test_progress_shows_rate_and_time_left(made, tmp_path, capfd):

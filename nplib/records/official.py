@@ -34,7 +34,7 @@ __all__ = ["OfficialFailed", "OfficialMissing", "compare", "read_official", "wha
 # How to get each package that the official reader needs. Without its dependencies nasbench does not fetch a second
 # TensorFlow where the one for processors alone is installed.
 PACKAGES = {
-    "tensorflow": ("TensorFlow", '`pip install "nplib[tensorflow]"`'),
+    "tensorflow": ("TensorFlow", '`pip install -e ".[tensorflow]"` in the folder of this project'),
     "nasbench": (
         "the official package nasbench",
         '`pip install --no-deps "nasbench @ git+https://github.com/google-research/nasbench"`',

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from nplib._files import cache_folder, cache_folders, expand, sha256_of
 from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
+from nplib.records.official_files import OFFICIAL_FILES
 from nplib.sources.download import DownloadFailed, RemoteFile, fetch, is_offline, part_of
 from nplib.sources.one_run import ONE_RUN, read_one_run
 from nplib.sources.sample import SAMPLE, read_sample
@@ -22,21 +23,7 @@ logger = logging.getLogger(__name__)
 
 NAMES = ("auto", "full", "one-run", SURROGATE, "sample")
 
-# The whole of NASBench-101 as its authors publish it, the best first; what each is converted to.
-OFFICIAL = {
-    "full": RemoteFile(
-        "nasbench_full.tfrecord",
-        "https://storage.googleapis.com/nasbench/nasbench_full.tfrecord",
-        "3d64db8180fb1b0207212f9032205064312b6907a3bbc81eabea10db2f5c7e9c",
-        1950,
-    ),
-    "only108": RemoteFile(
-        "nasbench_only108.tfrecord",
-        "https://storage.googleapis.com/nasbench/nasbench_only108.tfrecord",
-        "4c39c3936e36a85269881d659e44e61a245babcb72cb374eacacf75d0e5f4fd1",
-        499,
-    ),
-}
+OFFICIAL = {which: RemoteFile(*file) for which, file in OFFICIAL_FILES.items()}
 # The first is also what the reference calls its own.
 CONVERTED = {"full": "nasbench.hdf5", "only108": "nasbench_only108.hdf5"}
 

@@ -18,7 +18,6 @@ from small_sample import SMALL
 from nplib import sources
 from nplib._files import cache_folder
 from nplib.benchmark import BadBenchmark, Benchmark
-from nplib.convert import OFFICIAL_FILES
 from nplib.sources import CONVERTED, OFFICIAL, DataUnavailable, fetch_full, find, load
 from nplib.sources.one_run import ONE_RUN
 from nplib.sources.sample import SAMPLE
@@ -285,10 +284,6 @@ def test_a_begun_download_is_shown(folder):
 def test_no_other_official_file_is_known(folder):
     with pytest.raises(DataUnavailable, match="'half'; there are full, only108"):
         fetch_full(folder, "half")
-
-
-def test_the_official_files_are_those_that_conversion_knows():
-    assert {remote.sha256: which for which, remote in OFFICIAL.items()} == OFFICIAL_FILES
 
 
 def test_records_to_look_at_are_those_named_or_those_there(tiny, folder, monkeypatch):
