@@ -1,17 +1,14 @@
 """Every experiment and every command runs with either predictor: a configuration fits itself."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import report_of, run
 
 from nplib.benchmark import Benchmark, empty_metrics
 from nplib.cell import Cells
-from nplib.cli.train import TrainOptions, run_train
-from nplib.cli.two_stage import TwoStageOptions, run_two_stage
-from nplib.cli.validation_report import ValidateOptions, run_validate
 from nplib.errors import UserError
 from nplib.gp import GPConfig, GPFit, fit_gps
 from nplib.gp.files import load_gp
@@ -106,34 +103,32 @@ def test_a_gaussian_process_and_a_network_can_share_two_stages(benchmark, graphs
     assert fit.predict(graphs).shape == (2, 120)
 
 
+OPTIONS = ["--data", "made.hdf5", "--split-file", "own.npz", "--train-split", "few"]
+
+
 def test_train_has_gaussian_processes_and_saves_them(here, benchmark, graphs, capsys):
-    options = {"data": "made.hdf5", "split_file": Path("own.npz"), "train_split": "few", "predictor": "gp"}
-    run_train(TrainOptions(**options, seeds=(0, 1), json_file=Path("figures.json"), save=Path("gp.safetensors")))
+    train = ["train", *OPTIONS, "--predictor", "gp"]
+    figures = report_of(*train, "--seeds", 2, "--save", "gp.safetensors")
     assert "the same with every seed" in capsys.readouterr().out
-    figures = json.loads(Path("figures.json").read_text())
     assert figures["kendall_tau"][0] == figures["kendall_tau"][1] > 0.5
     assert figures["config"]["feature_sets"] == [list(names) for names in GP.feature_sets]
     predicted = load_gp("gp-1.safetensors").predict(graphs)
     assert kendall_tau(benchmark.accuracy_labels(), predicted) == pytest.approx(figures["kendall_tau"][1])
     with pytest.raises(UserError, match="--lr, --eval-print-freq: a Gaussian process has no such setting"):
-        run_train(TrainOptions(**options, learning_rate=1e-3, eval_print_freq=5))
+        run(*train, "--lr", 1e-3, "--eval-print-freq", 5)
 
 
 def test_train_has_two_stages_of_gaussian_processes(here):
-    options = {"data": "made.hdf5", "split_file": Path("own.npz"), "train_split": "few", "predictor": "gp"}
-    run_two_stage(
-        TwoStageOptions(**options, recall=0.9, above=0.9, json_file=Path("figures.json"), save=Path("gp.safetensors"))
-    )
-    figures = json.loads(Path("figures.json").read_text())
+    train = ["train", *OPTIONS, "--predictor", "gp", "--two-stage", "--save", "gp.safetensors"]
+    figures = report_of(*train, "--recall", 0.9, "--above", 0.9)
     assert figures["average_precision"][0] > 0.85 and figures["kendall_tau"][0] > 0.5
     assert load_gp("gp-classifier.safetensors").config == load_gp("gp-regressor.safetensors").config == GP
 
 
 def test_validate_chooses_among_both(here, capsys):
-    options = {"data": "made.hdf5", "split_file": Path("own.npz"), "train_split": "few", "epochs": "2", "by": "tau"}
-    run_validate(ValidateOptions(**options, predictor="both", check=True, json_file=Path("figures.json")))
+    validate = ["validate", *OPTIONS, "--epochs", 2]
+    report = report_of(*validate, "--predictor", "both", "--check")
     assert "chosen by tau over 5 folds: Gaussian process" in capsys.readouterr().out
-    report = json.loads(Path("figures.json").read_text())
     assert set(report["check"]) == {"width 144, lr 0.0001, 2 epochs, dropout 0.1", "Gaussian process"}
     with pytest.raises(UserError, match="--epochs: a Gaussian process has no such setting"):
-        run_validate(ValidateOptions(**options, predictor="gp"))
+        run(*validate, "--predictor", "gp")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-surrogate_app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
-Seed = Annotated[int, typer.Option(min=0, help="Other seeds give other runs of the same cells.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
+from nplib.cli.common import Data, Overwrite, Results, Seed, load, refuse_early, waiting
 
 
-@surrogate_app.callback()
 def surrogate() -> None:
     """A model of NASBench-101 for who has no 1.95 GB of measurements.
 
@@ -22,7 +20,6 @@ def surrogate() -> None:
     """
 
 
-@surrogate_app.command()
 def make(
     target: Annotated[Path, typer.Argument(metavar="DST", help="HDF5 file to write, 202 MB.")],
     seed: Seed = 0,
@@ -30,22 +27,23 @@ def make(
 ) -> None:
     """Write the surrogate as HDF5, in the reference's layout.
 
-    Nothing needs this: --data surrogate makes and keeps its own.
+    Nothing needs this: --data surrogate makes and keeps its own. Other
+    seeds give other runs of the same cells.
     """
-    from nplib._files import check_target
+    out = Results(files=[target], overwrite=overwrite)
     from nplib.sources.surrogate import make_surrogate
 
-    check_target(target, overwrite)
-    benchmark = make_surrogate(seed)
-    benchmark.save(target, overwrite)
-    typer.echo(f"{target}: {len(benchmark):,} cells; {benchmark.labels}")
+    with waiting("making the surrogate"):
+        benchmark = make_surrogate(seed)
+        benchmark.save(target, overwrite)
+    out.say(f"{target}: {len(benchmark):,} cells; {benchmark.labels}")
 
 
-@surrogate_app.command()
 def records(
     target: Annotated[Path, typer.Argument(metavar="DST", help="tfrecord file to write.")],
     cells: Annotated[
-        int, typer.Option(min=1, max=423_624, help="How many cells, drawn at random; 12 records each.")
+        int,
+        typer.Option(metavar="NUMBER", min=1, max=423_624, help="How many cells, drawn at random; 12 records each."),
     ] = 20_000,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -55,31 +53,32 @@ def records(
     About 5 MB a thousand cells. The order of records is that of cells,
     budgets and runs.
     """
+    out = Results(files=[target], overwrite=overwrite)
     import numpy as np
     from tqdm import tqdm
 
-    from nplib._files import check_target
-    from nplib._layout import BUDGETS, RUNS
+    from nplib.benchmark import BUDGETS, RUNS
     from nplib.records.export import records_of
     from nplib.records.record import write_records
     from nplib.sources.surrogate import load_surrogate
 
-    check_target(target, overwrite)
-    benchmark = load_surrogate(seed)
+    with waiting("opening the surrogate"):
+        benchmark = load_surrogate(seed)
     chosen = np.random.default_rng(seed).permutation(len(benchmark))[:cells]
     total = cells * len(BUDGETS) * RUNS
     lines = tqdm(records_of(benchmark, chosen), total=total, unit=" records", unit_scale=True, leave=False)
     count = write_records(target, lines, overwrite)
-    typer.echo(f"{target}: {count:,} records of {cells:,} cells, surrogate results, not measurements")
+    out.say(f"{target}: {count:,} records of {cells:,} cells, surrogate results, not measurements")
 
 
-@surrogate_app.command()
 def fit(
     folder: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write surrogate.npz and surrogate.json.")
     ] = Path("."),
-    data: Annotated[str, typer.Option(help="The real results: sample, or a path to its .json.")] = "sample",
-    repeats: Annotated[int, typer.Option(min=1, help="How often cells are dealt into five folds.")] = 3,
+    data: Data = "sample",
+    repeats: Annotated[
+        int, typer.Option(metavar="NUMBER", min=1, help="How often cells are dealt into five folds.")
+    ] = 3,
     overwrite: Overwrite = False,
 ) -> None:
     """Fit the surrogate to the sample of real results, minutes, and tell how good it is.
@@ -87,33 +86,36 @@ def fit(
     Needs scikit-learn, which the extra "fit" brings. To use what was
     fitted, put both files in place of those shipped with nplib.
     """
-    from nplib import sources
+    refuse_early(data)
     from nplib.sources.surrogate import make_surrogate, read_model
     from nplib.studies.surrogate_fit import fit_surrogate
     from nplib.studies.surrogate_report import compare, measure_predictor, table
 
     def tell(line: str) -> None:
-        typer.echo(line, err=True)
+        print(line, file=sys.stderr)
 
-    fit_surrogate(sources.load(data, progress=True), folder, repeats=repeats, overwrite=overwrite, watch=tell)
+    fit_surrogate(load(data), folder, repeats=repeats, overwrite=overwrite, watch=tell)
     model = read_model(folder)
     tell("the report")
     benchmark = make_surrogate(0, model)
-    typer.echo(table(compare(benchmark, model, measure_predictor(benchmark, model))).to_string(index=False))
+    print(table(compare(benchmark, model, measure_predictor(benchmark, model))).to_string(index=False))
 
 
-@surrogate_app.command()
 def report(
     seed: Seed = 0,
-    draws: Annotated[int, typer.Option(min=1, max=10, help="Draws of 172 cells that the predictor learns from.")] = 10,
+    draws: Annotated[
+        int,
+        typer.Option(metavar="NUMBER", min=1, max=10, help="Draws of 172 cells that the predictor learns from."),
+    ] = 10,
 ) -> None:
     """Tell how good the shipped surrogate is, figure by figure."""
     from nplib.sources.surrogate import load_surrogate, read_model
     from nplib.studies.surrogate_report import compare, measure_predictor, table
 
-    benchmark, model = load_surrogate(seed), read_model()
-    lines = compare(benchmark, model, measure_predictor(benchmark, model, draws))
-    typer.echo(table(lines).to_string(index=False))
+    with waiting("comparing; a minute"):
+        benchmark, model = load_surrogate(seed), read_model()
+        lines = compare(benchmark, model, measure_predictor(benchmark, model, draws))
+    print(table(lines).to_string(index=False))
     missed = sum(line.verdict == "no" for line in lines)
     asked = sum(line.verdict != "" for line in lines)
-    typer.echo(f"{asked - missed} of {asked} figures are as near as asked for")
+    print(f"{asked - missed} of {asked} figures are as near as asked for")

@@ -1,53 +1,62 @@
-"""The options of ``nplib validate``."""
+"""``nplib validate``: cross-validate the labelled cells, choose settings, and check both if asked to."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-LISTED = "one, or several with commas between"
+from nplib.cli import common
+from nplib.cli.common import counted, waiting
+from nplib.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from nplib.cell import Cells
+    from nplib.studies.cross_validation import Split
+    from nplib.studies.model_choice import Choice
+    from nplib.training import Config
+
+FIGURE = {"mse": "mse_percent2", "tau": "kendall_tau"}
 
 
 def validate(
-    train_split: Annotated[str, typer.Option(help="The labelled cells: 172, 334, 43, ... (see nplib split).")] = "172",
+    context: typer.Context,
+    train_split: common.TrainSplit = "172",
     predictor: Annotated[
         Literal["gcn", "gp", "both"], typer.Option(help="Graph network, Gaussian process, or both to choose from.")
     ] = "gcn",
-    folds: Annotated[int, typer.Option(min=0, help="Deal them into so many folds; 0: no folds.")] = 5,
-    repeats: Annotated[int, typer.Option(min=1, help="How often they are dealt.")] = 1,
-    splits: Annotated[int, typer.Option(min=0, help="Also hold out a random share so many times; the paper: 10.")] = 0,
-    held_out: Annotated[float, typer.Option(help="That share.")] = 0.1,
-    hidden: Annotated[
-        str, typer.Option("--hidden", "--gcn-hidden", help=f"Widths of the graph convolutions: {LISTED}.")
-    ] = "144",
-    learning_rate: Annotated[
-        str, typer.Option("--lr", "--learning-rate", help=f"Adam's, at the start: {LISTED}.")
-    ] = "1e-4",
-    epochs: Annotated[str, typer.Option(help=f"Passes over the training cells: {LISTED}.")] = "300",
-    dropout: Annotated[str, typer.Option(help=f"Share dropped: {LISTED}.")] = "0.1",
-    weight_decay: Annotated[float, typer.Option("--wd", "--weight-decay", help="L2, added to the gradient.")] = 1e-3,
-    train_batch_size: Annotated[int, typer.Option(min=1, help="Cells a training step.")] = 10,
-    by: Annotated[Literal["mse", "tau"], typer.Option(help="What a setting is chosen by.")] = "mse",
-    seed: Annotated[int, typer.Option(min=0, help="Of the splits, and of the first predictor.")] = 0,
+    folds: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Folds that the cells are dealt into; or 0.")] = 5,
+    repeats: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="How often they are dealt.")] = 1,
+    splits: Annotated[
+        int, typer.Option(metavar="NUMBER", min=0, help="Also hold out a random share so often; the paper: 10.")
+    ] = 0,
+    held_out: Annotated[float, typer.Option(metavar="SHARE", help="That share, between 0 and 1.")] = 0.1,
+    hidden: common.Hiddens = "144",
+    learning_rate: common.LearningRates = "1e-4",
+    epochs: common.EpochNumbers = "300",
+    dropout: common.Dropouts = "0.1",
+    weight_decay: common.WeightDecay = 1e-3,
+    batch_size: common.BatchSize = 10,
+    by: Annotated[
+        Literal["mse", "tau"],
+        typer.Option(help="What a setting is chosen by: error, or Kendall tau, which a search lives on."),
+    ] = "tau",
+    seed: common.Seed = 0,
     check: Annotated[
-        bool,
-        typer.Option("--check", help="Look at all other labels too: how does every setting do there?"),
+        bool, typer.Option("--check", help="Look at all other labels too: how does every setting do there?")
     ] = False,
-    check_seeds: Annotated[int, typer.Option(min=1, help="Predictors of each setting that --check trains.")] = 3,
-    data: Annotated[
-        str, typer.Option(metavar="SOURCE", help="Results to use: auto, full, surrogate, sample or a path.")
-    ] = "auto",
-    split_file: Annotated[
-        Path | None, typer.Option(help="Take the split from this file (nplib split, or your own) instead.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    json_file: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="FILE", help="Write all figures as JSON; - for the standard output."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    check_seeds: Annotated[
+        int, typer.Option(metavar="NUMBER", min=1, help="Predictors of each setting that --check trains.")
+    ] = 3,
+    data: common.Data = "auto",
+    split_file: common.SplitFile = None,
+    device: common.Device = "auto",
+    json_file: common.Json = None,
+    overwrite: common.Overwrite = False,
 ) -> None:
     """Estimate, from the labelled cells alone, how good a predictor is.
 
@@ -58,34 +67,134 @@ def validate(
 
     nplib validate --train-split 172 --folds 5 --repeats 2 --splits 10
 
-    nplib validate --hidden 72,144 --lr 1e-4,2e-4 --by tau --check
+    nplib validate --hidden 72,144 --lr 1e-4,2e-4 --check
 
-    nplib validate --predictor both --by tau
+    nplib validate --predictor both
     """
-    from nplib.cli.validation_report import ValidateOptions, run_validate
+    out = common.Results(json_file, overwrite=overwrite)
+    if predictor == "gp":
+        common.refuse(context, common.NETWORK, common.NO_NETWORK)
+    if not folds and not splits:
+        raise UserError("neither folds nor random splits are asked for; give --folds 5, or --splits 10")
+    common.refuse_early(data, device, [train_split], split_file)
+    with waiting("starting"):
+        import numpy as np
 
-    run_validate(
-        ValidateOptions(
-            train_split=train_split,
-            predictor=predictor,
-            folds=folds,
-            repeats=repeats,
-            splits=splits,
-            held_out=held_out,
-            hidden=hidden,
-            learning_rate=learning_rate,
-            epochs=epochs,
-            dropout=dropout,
-            weight_decay=weight_decay,
-            train_batch_size=train_batch_size,
-            by=by,
-            seed=seed,
-            check=check,
-            check_seeds=check_seeds,
-            data=data,
-            split_file=split_file,
-            device=device,
-            json_file=json_file,
-            overwrite=overwrite,
-        )
+        from nplib.gp import GPConfig
+        from nplib.studies.model_choice import choose_config, config_grid
+        from nplib.training import TrainingConfig, choose_device
+
+    base = TrainingConfig(weight_decay=weight_decay, batch_size=batch_size)
+    grid = config_grid(base, hidden=hidden, learning_rate=learning_rate, epochs=epochs, dropout=dropout)
+    configs = {"gcn": grid, "gp": [GPConfig()], "both": [*grid, GPConfig()]}[predictor]
+    device = str(choose_device(device))
+    benchmark = common.load(data)
+    cells = common.cells_of(benchmark, train_split, split_file)
+    schemes = _schemes(len(cells), folds, repeats, splits, held_out, seed)
+    others = np.setdiff1d(np.arange(len(benchmark)), cells)
+    if check and len(others) < 2:
+        raise UserError(f"--check needs other cells than the {len(cells)} labelled ones; there are {len(others)}")
+    labels = benchmark.accuracy_labels()
+    # What has no label may not be looked at, and so cannot be.
+    known = np.full(len(labels), np.nan)
+    known[cells] = labels[cells]
+    out.about(benchmark)
+    out.say(f"{len(cells)} labelled cells (split {train_split}), {counted(len(configs), 'setting')}, {device}")
+    options = {"device": device, "progress": True}
+    choices = {
+        name: choose_config(benchmark.cells, known, cells, configs, parts, FIGURE[by], seed, **options)
+        for name, parts in schemes.items()
+    }
+    chosen = next(iter(choices.values()))
+    names = [config.in_words for config in configs]
+    checked = None
+    if check:
+        seeds = range(seed, seed + check_seeds)
+        checked = [_check(benchmark.cells, labels, cells, others, config, seeds, options) for config in configs]
+    out.json(
+        {
+            "data": common.described(benchmark),
+            "train_split": train_split,
+            "labelled_cells": len(cells),
+            "seed": seed,
+            "device": device,
+            "cross_validation": {
+                scheme: dict(zip(names, (validation.report() for validation in choice.validations), strict=True))
+                for scheme, choice in choices.items()
+            },
+            "chosen_by": FIGURE[by],
+            "chosen": chosen.config.in_words,
+            "config": asdict(chosen.config),
+            "check": checked and dict(zip(names, checked, strict=True)),
+        }
     )
+    out.whose(benchmark)
+    for scheme, choice in choices.items():
+        _tell(out, scheme, choice, names)
+    if len(configs) > 1:
+        out.say(f"chosen by {by} over {next(iter(choices))}: {chosen.config.in_words}")
+    if checked is not None:
+        remarks = ["  chosen" if len(configs) > 1 and config == chosen.config else "" for config in configs]
+        _tell_checked(out, checked, names, remarks, check_seeds)
+    out.end()
+
+
+def _schemes(n: int, folds: int, repeats: int, splits: int, held_out: float, seed: int) -> dict[str, list[Split]]:
+    """By name, the ways to split n labelled cells. Settings are chosen by the first."""
+    from nplib.studies.cross_validation import k_folds, random_splits
+
+    schemes = {}
+    if folds:
+        repeated = f", dealt {repeats} times" if repeats > 1 else ""
+        schemes[f"{folds} folds{repeated}"] = k_folds(n, folds, repeats, seed)
+    if splits:
+        schemes[counted(splits, "random split")] = random_splits(n, held_out, splits, seed)
+    return schemes
+
+
+def _tell(out: common.Results, scheme: str, choice: Choice, names: Sequence[str]) -> None:
+    from nplib.studies.cross_validation import FIGURES
+
+    splits = choice.best.splits
+    trained, held_out = ("/".join(map(str, sorted({len(split[part]) for split in splits}))) for part in range(2))
+    out.say(f"{scheme}: each trained on {trained} cells, {held_out} held out")
+    rows = []
+    for name, validation in zip(names, choice.validations, strict=True):
+        row = [name]
+        for figure in FIGURES:
+            error = f"{validation.standard_error(figure):.3f}" if len(splits) > 1 else "n/a"
+            row += [format(validation.estimate(figure), ".3f"), error, f"{validation.pooled(figure):.3f}"]
+        rows.append(row)
+    out.table(["setting", "MSE, points²", "se", "pooled", "Kendall tau", "se", "pooled"], rows)
+    out.say("± standard deviation over splits; se: standard error, corrected for cells that splits share")
+
+
+def _check(
+    cells: Cells,
+    labels: np.ndarray,
+    labelled: np.ndarray,
+    others: np.ndarray,
+    config: Config,
+    seeds: Sequence[int],
+    options: Mapping[str, object],
+) -> dict[str, list[float]]:
+    """Figures of predictors trained on all labelled cells, on all others; a value a seed."""
+    from nplib.studies.cross_validation import FIGURES
+
+    fit = config.fit(cells, labels, seeds, training_cells=labelled, **options)
+    with waiting("predicting all other cells"):
+        predicted = fit.predict(cells[others])
+    return {name: [take(labels[others], row) for row in predicted] for name, take in FIGURES.items()}
+
+
+def _tell_checked(
+    out: common.Results, checked: Sequence[dict], names: Sequence[str], remarks: Sequence[str], seeds: int
+) -> None:
+    from nplib.metrics import summarize
+
+    out.say(f"check: trained on all labelled cells, on all other cells, {counted(seeds, 'seed')}")
+    rows = [
+        [name, *(format(summarize(values), ".3f") for values in figures.values()), remark]
+        for name, figures, remark in zip(names, checked, remarks, strict=True)
+    ]
+    out.table(["setting", "MSE, points²", "Kendall tau", ""], rows)

@@ -1,27 +1,71 @@
-"""Cells to train, and what their training gave, as CSV: what goes between a search and whoever trains for it."""
+"""Cells as CSV or JSON: what goes between a search or a predictor and whoever trains the cells."""
 
 from __future__ import annotations
 
-import csv
+import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import pandas
 
 from nplib._files import expand, replacing
 from nplib.benchmark import Benchmark
+from nplib.cell import OPERATION_NAMES, Cell
 from nplib.errors import UserError
 from nplib.space import Space
 
 HASH = "module_hash"
 ACCURACY = "validation_accuracy"
 COLUMNS = ("place", HASH, "operations", "adjacency", ACCURACY)
+# What a file may call the graph of a cell, ours first, then the official names.
+_MATRIX = ("adjacency", "matrix", "module_adjacency")
+_OPERATIONS = ("operations", "ops", "module_operations")
 
 
 class BadCellTable(UserError):
-    """A file of trained cells cannot be used; the message names the line and what was found."""
+    """A file of cells cannot be used; the message names the line and what was found."""
+
+
+def cell_frame(cells: Benchmark | Space, indices: np.ndarray) -> pandas.DataFrame:
+    """Cells as a table, in the order given.
+
+    Parameters
+    ----------
+    cells : Benchmark or Space
+    indices : array, shape (n,)
+        Into these.
+
+    Returns
+    -------
+    DataFrame
+        Columns are the place in that order, from 1, the module hash, operations (official names with commas between)
+        and adjacency matrix (V * V digits, row by row) as in the official records.
+    """
+    indices = np.asarray(indices, dtype=np.int64)
+    sizes = cells.num_vertices[indices]
+    return pandas.DataFrame(
+        {
+            "place": np.arange(1, len(indices) + 1),
+            HASH: cells.hashes[indices].astype(str),
+            "operations": _texts(
+                cells.operations[indices], sizes, lambda row, v: ",".join(OPERATION_NAMES[code] for code in row[:v])
+            ),
+            "adjacency": _texts(
+                cells.adjacency[indices], sizes, lambda matrix, v: "".join(map(str, matrix[:v, :v].ravel()))
+            ),
+        }
+    )
+
+
+def _texts(arrays: np.ndarray, sizes: np.ndarray, text: Callable[[np.ndarray, int], str]) -> np.ndarray:
+    """A text an array, each different one written once."""
+    keys = np.column_stack([sizes, arrays.reshape(len(arrays), math.prod(arrays.shape[1:]))]).astype(np.int8)
+    _, first, which = np.unique(keys.view(f"V{keys.shape[1]}").ravel(), return_index=True, return_inverse=True)
+    texts = [text(arrays[row], int(sizes[row])) for row in first]
+    return np.array(texts, dtype=object)[which]
 
 
 def write_cells(
@@ -31,10 +75,7 @@ def write_cells(
     accuracies: Iterable[float] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write cells as CSV, whole or not at all, a line a cell, in the order given.
-
-    Columns are the place in that order, from 1, the module hash, operations (official names with commas between) and
-    adjacency matrix (V * V digits, row by row) as in the official records, and the validation accuracy.
+    """Write the table of :func:`cell_frame` and validation accuracies as CSV, whole or not at all.
 
     Parameters
     ----------
@@ -51,27 +92,27 @@ def write_cells(
     nplib._files.TargetExists
         If the target exists and ``overwrite`` is false.
     """
-    values = ["" for _ in indices] if accuracies is None else [repr(float(value)) for value in accuracies]
+    frame = cell_frame(cells, indices)
+    frame[ACCURACY] = "" if accuracies is None else list(accuracies)
+    write_frame(target, frame, overwrite)
+
+
+def write_frame(target: str | os.PathLike, frame: pandas.DataFrame, overwrite: bool = False) -> None:
+    """Write a table as CSV, or as JSON if the target is called so; whole or not at all."""
     with replacing(target, overwrite) as partial, open(partial, "w", newline="", encoding="utf8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for place, (index, value) in enumerate(zip(indices, values, strict=True), start=1):
-            writer.writerow([place, cells.hashes[index].decode(), *cell_texts(cells, index), value])
-
-
-def cell_texts(cells: Benchmark | Space, index: int) -> tuple[str, str]:
-    """Operations and adjacency matrix of a cell, as texts of the official records."""
-    cell = cells.cell(index)
-    return ",".join(cell.operations), "".join(str(int(edge)) for edge in cell.matrix.ravel())
+        if Path(target).suffix == ".json":
+            json.dump(frame.to_dict("records"), file, indent=1)
+        else:
+            frame.to_csv(file, index=False, lineterminator="\n")
 
 
 def read_labels(path: str | os.PathLike, space: Space) -> tuple[np.ndarray, np.ndarray]:
-    """Cells that someone trained, and their validation accuracies, from CSV with these two columns among others.
+    """Cells that someone trained, and their validation accuracies, from what :func:`read_cells` reads.
 
     Parameters
     ----------
     path : path
-        With a line of names, ``module_hash`` and ``validation_accuracy`` (fractions) among them.
+        With ``validation_accuracy`` (fractions) beside each cell.
     space : Space
 
     Returns
@@ -84,59 +125,134 @@ def read_labels(path: str | os.PathLike, space: Space) -> tuple[np.ndarray, np.n
     Raises
     ------
     BadCellTable
-        If the file cannot be read, lacks a column, holds no cell, one that the space has not or one twice, or an
-        accuracy is missing or no fraction.
+        As :func:`read_cells`; also if there is no cell, or an accuracy is missing or no fraction.
+    """
+    cells, frame = read_cells(path, space, [HASH, ACCURACY])
+    if not len(cells):
+        raise BadCellTable(f"{path} holds no cell below its line of names; there is nothing to learn from")
+    accuracies = [_fraction(f"{where}: {ACCURACY}", text) for where, text in frame[ACCURACY].items()]
+    return cells, np.array(accuracies)
+
+
+def read_cells(
+    path: str | os.PathLike, space: Space, needed: Iterable[str] = ()
+) -> tuple[np.ndarray, pandas.DataFrame]:
+    """Cells that a file names: by ``module_hash``, or by adjacency matrix and operations, or by both.
+
+    Parameters
+    ----------
+    path : path
+        CSV with a line of names, or JSON (``.json``): a list of hashes, or of objects with these names.
+    space : Space
+    needed : iterable of str
+        Columns that there must be.
+
+    Returns
+    -------
+    cells : array, shape (n,), int64
+        Indices into the space, in the order of the file.
+    frame : DataFrame
+        What the file says, as texts; rows are named by their places in it.
+
+    Raises
+    ------
+    BadCellTable
+        If the file cannot be read, lacks a column, holds a cell that the space has not or one twice, or a graph that is
+        not that of the hash beside it.
     """
     path = expand(path)
-    first_line: dict[int, int] = {}
-    accuracies = []
-    for line, name, text in _lines(path):
-        try:
-            cell = space.find_hash(name)
-        except KeyError:
+    frame = _frame_of(path, needed)
+    graphs = [next((name for name in names if name in frame), None) for names in (_MATRIX, _OPERATIONS)]
+    if HASH not in frame and None in graphs:
+        raise BadCellTable(
+            f"{path} names {', '.join(map(str, frame)) or 'none'}; it needs {HASH}, or adjacency and operations"
+        )
+    where_of: dict[int, str] = {}
+    for where, row in zip(frame.index, frame.to_dict("records"), strict=True):
+        cell = _find(where, row, graphs, space)
+        if cell in where_of:
+            name = space.hashes[cell].decode()
             raise BadCellTable(
-                f"{path}, line {line}: no cell of NASBench-101 has {HASH} {name!r}; copy it from the file that --plan "
-                "or --output wrote"
-            ) from None
-        if cell in first_line:
-            raise BadCellTable(
-                f"{path}, line {line}: cell {name} stands in line {first_line[cell]} already; a cell is trained once, "
-                "so leave one of them out"
+                f"{where}: cell {name} stands in {where_of[cell].removeprefix(f'{path}, ')} already; leave one of them "
+                "out"
             )
-        first_line[cell] = line
-        accuracies.append(_fraction(f"{path}, line {line}: {ACCURACY}", text))
-    if not accuracies:
-        raise BadCellTable(f"{path} holds no cell below its line of names; there is nothing to learn from")
-    return np.array(list(first_line), dtype=np.int64), np.array(accuracies)
+        where_of[cell] = where
+    return np.array(list(where_of), dtype=np.int64), frame
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Line number, module hash and validation accuracy as they stand in the file; empty lines are passed over."""
+def _frame_of(path: Path, needed: Iterable[str]) -> pandas.DataFrame:
+    """A file as a table of texts without blanks around them; rows without any are left out."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            names = [name.strip() for name in next(reader, [])]
-            missing = [name for name in (HASH, ACCURACY) if name not in names]
-            if missing:
+        if path.suffix == ".json":
+            rows = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
+            if not isinstance(rows, list) or not all(isinstance(row, str | dict) for row in rows):
                 raise BadCellTable(
-                    f"{path}, line 1: no column {' and no column '.join(missing)}; it names "
-                    f"{', '.join(names) or 'none'}. Give a line of names first, with commas between them"
+                    f"{path} is no list of hashes, or of objects with {HASH} or adjacency and operations"
                 )
-            places = names.index(HASH), names.index(ACCURACY)
-            for row in reader:
-                if any(row):
-                    name, text = (row[place].strip() if place < len(row) else "" for place in places)
-                    yield reader.line_num, name, text
+            frame = pandas.DataFrame([{HASH: row} if isinstance(row, str) else row for row in rows], dtype=object)
+            frame = frame.where(frame.notna(), "")
+            frame.index = [f"{path}, entry {number}" for number in range(1, len(frame) + 1)]
+            frame = frame.map(lambda value: value.strip() if isinstance(value, str) else value)
+        else:
+            options = {"dtype": str, "keep_default_na": False, "index_col": False, "skip_blank_lines": False}
+            try:
+                frame = pandas.read_csv(path, encoding="utf-8-sig", **options).fillna("")
+            except pandas.errors.EmptyDataError:
+                frame = pandas.DataFrame()
+            frame.index = [f"{path}, line {number}" for number in range(2, len(frame) + 2)]
+            frame = frame.rename(columns=str.strip).apply(lambda column: column.str.strip())
     except OSError as error:
         raise BadCellTable(f"{path} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadCellTable(f"{path} is no CSV in UTF-8 ({error}); save it as such") from None
+    except (UnicodeDecodeError, pandas.errors.ParserError, json.JSONDecodeError, RecursionError) as error:
+        kind = "JSON" if path.suffix == ".json" else "CSV"
+        raise BadCellTable(f"{path} is no {kind} in UTF-8 ({error}); save it as such") from None
+    if missing := [name for name in needed if name not in frame]:
+        raise BadCellTable(
+            f"{path}, line 1: no column {' and no column '.join(missing)}; it names "
+            f"{', '.join(map(str, frame)) or 'none'}. Give a line of names first, with commas between them"
+        )
+    return frame[(frame.astype(str) != "").any(axis=1)] if len(frame.columns) else frame
 
 
-def _fraction(place: str, text: str) -> float:
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(dict(pairs)) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise BadCellTable(f"an object names {max(names, key=names.count)!r} twice; leave one of them out")
+    return dict(pairs)
+
+
+def _find(where: str, row: dict[str, object], graphs: list[str | None], space: Space) -> int:
+    """Index of the cell of a row."""
+    name = str(row.get(HASH, "")).lower()
+    found = -1
+    if name or None in graphs:
+        try:
+            found = space.find_hash(name)
+        except KeyError:
+            raise BadCellTable(
+                f"{where}: no cell of NASBench-101 has {HASH} {name!r}; copy it from a file that nplib wrote"
+            ) from None
+    matrix, operations = (row[column] if column else "" for column in graphs)
+    if matrix == "" or operations == "":
+        if found < 0:
+            raise BadCellTable(f"{where}: neither a {HASH} nor both an adjacency matrix and operations")
+        return found
+    try:
+        operations = operations.split(",") if isinstance(operations, str) else operations
+        if isinstance(matrix, str):
+            matrix = np.array([int(digit) for digit in matrix]).reshape(len(operations), len(operations))
+        cell = space.find(Cell(matrix, [str(operation).strip() for operation in operations]))
+    except (ValueError, TypeError) as error:
+        raise BadCellTable(f"{where}: its adjacency matrix and operations are no cell: {error}") from None
+    if found not in (-1, cell):
+        raise BadCellTable(f"{where}: the graph is that of {space.hashes[cell].decode()}, not of {HASH} {name}")
+    return cell
+
+
+def _fraction(place: str, text: object) -> float:
     try:
         value = float(text)
-    except ValueError:
+    except (ValueError, TypeError):
         found = f"{text!r}, no number" if text else "empty"
         raise BadCellTable(
             f"{place} is {found}; give what the training gave as a fraction, such as 0.9312, or leave the line out"

@@ -3,18 +3,16 @@
 import csv
 import json
 import re
-import subprocess
-import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import fail, flags, nplib, report_of, run, succeed
+from typer import BadParameter
 
 from nplib.benchmark import Benchmark, empty_metrics
 from nplib.cell import Cell
-from nplib.cli.search_options import SearchOptions
-from nplib.cli.search_report import BASELINE_SEEDS, run_search
+from nplib.cli.search import RIVAL_SEEDS
 from nplib.errors import UserError
 from nplib.search import draw_cells, evolution, predictor_search, random_search
 from nplib.search.cell_table import ACCURACY, COLUMNS, HASH, read_labels, write_cells
@@ -47,18 +45,13 @@ def here(folder, monkeypatch) -> Path:
     return folder
 
 
-def options(**changes) -> SearchOptions:
+def options(**changes) -> list[str]:
     usual = {"budget": 24, "predictor": "gcn", "data": "made.hdf5", "device": "cpu", "overwrite": True}
-    return SearchOptions(**usual | changes)
+    return ["search", *flags(**usual | changes)]
 
 
-def own(**changes) -> SearchOptions:
-    return options(**{"data": "auto", "budget": 42, "labels": Path("own.csv")} | changes)
-
-
-def report_of(chosen: SearchOptions) -> dict:
-    run_search(replace(chosen, json_file=Path("report.json")))
-    return json.loads(Path("report.json").read_text())
+def own(**changes) -> list[str]:
+    return options(**{"data": None, "budget": 42, "labels": "own.csv"} | changes)
 
 
 def table_of(path: str) -> list[dict[str, str]]:
@@ -73,7 +66,7 @@ def table_of(path: str) -> list[dict[str, str]]:
     ("predictor", "rounds", "seeds", "first"), [("gcn", 1, (3,), None), ("gcn", 4, (1, 2), 14), ("gp", 2, (0,), 10)]
 )
 def test_it_is_the_search_of_the_library(here, predictor, rounds, seeds, first):
-    report = report_of(options(predictor=predictor, rounds=rounds, seeds=seeds, first=first))
+    report = report_of(*options(predictor=predictor, rounds=rounds, seed=seeds[0], seeds=len(seeds), first=first))
     benchmark = Benchmark.open("made.hdf5")
     trainings = Trainings.of(benchmark)
     random = 12 if first is None else first
@@ -92,8 +85,8 @@ def test_it_is_the_search_of_the_library(here, predictor, rounds, seeds, first):
         names = [benchmark.hashes[index].decode() for index in history.cells[s, random:]]
         assert [proposed["module_hash"] for proposed in search["proposed"]] == names
     rivals = {
-        "random search": random_search(trainings, 24, range(BASELINE_SEEDS)),
-        "regularised evolution": evolution(trainings, 24, range(BASELINE_SEEDS)),
+        "random search": random_search(trainings, 24, range(RIVAL_SEEDS)),
+        "regularised evolution": evolution(trainings, 24, range(RIVAL_SEEDS)),
     }
     assert list(report["others"]) == list(rivals)
     for name, rival in rivals.items():
@@ -102,7 +95,7 @@ def test_it_is_the_search_of_the_library(here, predictor, rounds, seeds, first):
 
 
 def test_it_names_the_cell_kept_and_how_it_stands(here, capsys):
-    run_search(options(output=Path("proposed.csv"), json_file=Path("report.json")))
+    run(*options(output="proposed.csv", json="report.json"))
     said = capsys.readouterr().out
     (search,) = json.loads(Path("report.json").read_text())["searches"]
     assert "a budget of 24 trainings: 12 random cells, then the 12 best predicted (gcn, 1 round), seed 0, cpu\n" in said
@@ -116,7 +109,7 @@ def test_it_names_the_cell_kept_and_how_it_stands(here, capsys):
     assert f"  mean test accuracy: {100 * search['mean_test']:.2f} %\n" in said
     assert f"  regret: {100 * search['regret']:.2f} points" in said and f"place {search['place']} of 120" in said
     for name, count in (("predictor search (gcn)", 1), ("random search", 20), ("regularised evolution", 20)):
-        assert re.search(rf"^  {re.escape(name)} +{count} +\d\d\.\d\d ± ", said, re.MULTILINE)
+        assert re.search(rf"^{re.escape(name)} +{count} +\d\d\.\d\d ± ", said, re.MULTILINE)
     assert "(the first 100 cells of evolution are random)" in said
     listed = re.findall(r"^ +(\d+)  ([0-9a-f]{32})  (\d\d\.\d\d) %$", said, re.MULTILINE)
     expected = [
@@ -128,10 +121,10 @@ def test_it_names_the_cell_kept_and_how_it_stands(here, capsys):
 
 
 def test_several_seeds_are_a_row_each_and_their_mean(here, capsys):
-    report = report_of(options(seeds=(0, 1, 2)))
+    report = report_of(*options(seeds=3))
     said = capsys.readouterr().out
     for search in report["searches"]:
-        row = rf"^ +{search['seed']}  {search['kept']['module_hash']} +{100 * search['validation_seen']:.2f} "
+        row = rf"^{search['seed']} +{search['kept']['module_hash']} +{100 * search['validation_seen']:.2f} "
         assert re.search(row, said, re.MULTILINE)
     mean = np.mean([100 * search["mean_test"] for search in report["searches"]])
     sd = np.std([100 * search["mean_test"] for search in report["searches"]], ddof=1)
@@ -140,7 +133,7 @@ def test_several_seeds_are_a_row_each_and_their_mean(here, capsys):
 
 
 def test_without_test_accuracies_it_says_so(here, capsys):
-    report = report_of(options(data="untested.hdf5"))
+    report = report_of(*options(data="untested.hdf5"))
     said = capsys.readouterr().out
     assert "mean test accuracy: unknown in this benchmark" in said and "mean of" not in said.split("kept")[1]
     assert "mean test, %" not in said
@@ -149,7 +142,7 @@ def test_without_test_accuracies_it_says_so(here, capsys):
 
 def test_it_tells_that_figures_are_of_the_surrogate(small_surrogate, tmp_path, capsys):
     small_surrogate.save(tmp_path / "some.hdf5")
-    run_search(options(data=str(tmp_path / "some.hdf5"), budget=130, first=30, rounds=2))
+    run(*options(data=tmp_path / "some.hdf5", budget=130, first=30, rounds=2))
     said = capsys.readouterr().out
     assert f"data: surrogate, 1,000 cells; {small_surrogate.labels}\n" in said
     assert f"Figures on the surrogate, {small_surrogate.kind}:\n" in said
@@ -157,7 +150,7 @@ def test_it_tells_that_figures_are_of_the_surrogate(small_surrogate, tmp_path, c
 
 
 def test_proposed_cells_are_written_and_drawn(here):
-    report = report_of(options(output=Path("proposed.csv"), picture=Path("cells.svg")))
+    report = report_of(*options(output="proposed.csv", picture="cells.svg"))
     proposed = report["searches"][0]["proposed"]
     rows = table_of("proposed.csv")
     assert list(rows[0]) == list(COLUMNS) and len(rows) == 12
@@ -177,7 +170,7 @@ def test_proposed_cells_are_written_and_drawn(here):
 
 
 def test_a_plan_is_the_random_cells_of_a_search_in_all_cells(here, surrogate, space):
-    run_search(options(data="auto", budget=40, first=25, plan=Path("plan.csv"), seeds=(6,)))
+    run(*options(data=None, budget=40, first=25, plan="plan.csv", seed=6))
     rows = table_of("plan.csv")
     names = [row[HASH].encode() for row in rows]
     assert [row[ACCURACY] for row in rows] == [""] * 25
@@ -190,7 +183,7 @@ def test_own_results_are_learned_from_and_no_others(here, space, monkeypatch, ca
         raise AssertionError("looked up")
 
     monkeypatch.setattr("nplib.sources.load", load)
-    report = report_of(own(seeds=(5,), output=Path("next.csv"), picture=Path("next.png")))
+    report = report_of(*own(seed=5, output="next.csv", picture="next.png"))
     cells, accuracies = read_labels("own.csv", space)
     propose = make_proposer("gcn", space.cells, 30)
     (expected,) = propose([cells], [accuracies], [cells], 12, [5])
@@ -209,11 +202,11 @@ def test_failed_trainings_are_not_proposed_again_and_not_learned_from(here):
     for row in rows[:5]:
         row[ACCURACY] = "0.1"
     write_rows(Path("failed.csv"), rows)
-    report = report_of(own(labels=Path("failed.csv")))
+    report = report_of(*own(labels="failed.csv"))
     assert (report["labelled_cells"], report["failed"], len(report["proposed"])) == (30, 5, 12)
     assert not {row[HASH] for row in rows} & {cell["module_hash"] for cell in report["proposed"]}
     write_rows(Path("fewer.csv"), rows[5:])
-    fewer = report_of(own(labels=Path("fewer.csv")))["proposed"]
+    fewer = report_of(*own(labels="fewer.csv"))["proposed"]
     known = {row[HASH] for row in rows}
     names = [cell["module_hash"] for cell in fewer if cell["module_hash"] not in known]
     assert [cell["module_hash"] for cell in report["proposed"]] == names[:12]
@@ -228,7 +221,8 @@ def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
 
 def test_labels_are_read_as_a_spreadsheet_writes_them(here, space):
     rows = table_of("own.csv")
-    lines = ["accuracy, " + HASH + " ," + ACCURACY, *(f"x,{row[HASH]}, {row[ACCURACY]} " for row in rows), ",,", ""]
+    lines = ["accuracy, " + HASH + " ," + ACCURACY, *(f"x,{row[HASH].upper()}, {row[ACCURACY]} " for row in rows)]
+    lines += [",,", " , ,  ", ""]
     Path("sheet.csv").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
     for read, expected in zip(read_labels("sheet.csv", space), read_labels("own.csv", space), strict=True):
         assert np.array_equal(read, expected)
@@ -261,7 +255,7 @@ def test_wrong_labels_are_refused_with_their_line(here, change, message):
     change(rows)
     write_rows(Path("wrong.csv"), rows)
     with pytest.raises(UserError, match=re.escape(message)) as caught:
-        run_search(own(labels=Path("wrong.csv")))
+        run(*own(labels="wrong.csv"))
     assert "wrong.csv" in str(caught.value)
 
 
@@ -283,7 +277,7 @@ def test_files_that_are_no_labels_are_refused(here, content, message):
     if content is not None:
         Path(name).write_bytes(content)
     with pytest.raises(UserError, match=re.escape(message)):
-        run_search(own(labels=Path(name)))
+        run(*own(labels=name))
 
 
 # What cannot be
@@ -292,34 +286,30 @@ def test_files_that_are_no_labels_are_refused(here, content, message):
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        (options(budget=1), "--budget is 1; it must be from 2"),
-        (
-            options(budget=SPACE_SIZE + 1),
-            "--budget is 423,625; it must be from 2, one random and one proposed cell, to",
-        ),
         (options(budget=121), "--budget is 121; it must be from 1 to the 120 cells that there are to train (file)"),
-        (options(first=24), "--first is 24 of a budget of 24; it must be 1 or more, and leave at least one training"),
-        (options(first=0), "--first is 0 of a budget of 24"),
+        (options(first=24), "--first is 24 of a budget of 24; leave a training for a proposed cell"),
         (options(rounds=13), "--rounds is 13; 12 proposed cells can be trained in 1 to 12 rounds"),
         (
             options(budget=18),
             "--first is 9 of a budget of 18, and nothing can be learned from so few: a batch holds 10",
         ),
         (options(first=2, predictor="gp"), "a Gaussian process needs 3"),
-        (options(predictor="forest"), "no predictor is called 'forest'"),
         (options(device="abacus"), "device 'abacus' cannot be used here"),
-        (options(picture=Path("cells.txt")), "--picture names cells.txt"),
-        (options(output=Path("made.hdf5"), overwrite=False), "made.hdf5 exists"),
-        (options(output=Path("x.csv"), json_file=Path("x.csv")), "two files to write have the same name"),
+        (options(picture="cells.txt"), "--picture names cells.txt"),
+        (options(output="made.hdf5", overwrite=False), "made.hdf5 exists"),
+        (options(output="x.csv", json="x.csv"), "two files to write have the same name"),
         (
-            options(plan=Path("plan.csv")),
-            "--plan looks at no benchmark and makes one step of one search: leave out --d",
+            options(plan="plan.csv"),
+            "--data: --plan looks at no benchmark and makes one step of one search; leave it out",
         ),
-        (own(plan=Path("plan.csv")), "--plan is for before your training, --labels for after it"),
-        (own(first=10, rounds=2, seeds=(0, 1)), "leave out --rounds, --seeds, --first"),
-        (own(labels=None, plan=Path("p.csv"), output=Path("o.csv"), json_file=Path("-")), "leave out --output, --json"),
+        (own(plan="plan.csv"), "--plan is for before your training, --labels for after it"),
+        (own(first=10, rounds=2, seeds=2), "--first, --rounds, --seeds: --labels looks at no benchmark"),
+        (
+            own(data="made.hdf5", labels=None, plan="p.csv", output="o.csv", json="-"),
+            "--data, --output, --json: --plan looks",
+        ),
         (own(budget=30), "--budget is 30, and own.csv has 30 trained cells already"),
-        (own(output=Path("own.csv")), "own.csv would be read and written"),
+        (own(output="own.csv"), "own.csv would be read and written"),
     ],
 )
 def test_what_cannot_be_is_refused_before_it_trains(here, monkeypatch, chosen, message):
@@ -329,22 +319,27 @@ def test_what_cannot_be_is_refused_before_it_trains(here, monkeypatch, chosen, m
     for name in ("training.fit_predictors", "two_stage.stages.fit_two_stage", "gp.predictor.fit_gps"):
         monkeypatch.setattr(f"nplib.{name}", train)
     with pytest.raises(UserError, match=re.escape(message)):
-        run_search(chosen)
+        run(*chosen)
+
+
+@pytest.mark.parametrize("wrong", [{"budget": 1}, {"budget": SPACE_SIZE + 1}, {"first": 0}, {"predictor": "forest"}])
+def test_what_no_search_can_have_is_refused_by_its_option(wrong):
+    with pytest.raises(BadParameter):
+        run(*options(**wrong))
 
 
 def test_two_stages_of_too_few_good_cells_say_what_to_change(here):
     with pytest.raises(
         UserError, match=r"of the 12 training cells of seed 0 .*more random cells \(--first\), or another"
     ):
-        run_search(options(predictor="two-stage"))
+        run(*options(predictor="two-stage"))
 
 
 def test_the_command_line_hands_everything_on(folder):
     """With underscores too; and with the report alone on the standard output."""
-    command = [sys.executable, "-m", "nplib.cli", "search", "--data", "made.hdf5", "--budget", "40", "--first", "30"]
-    command += ["--predictor", "two-stage", "--rounds", "2", "--seed", "3", "--seeds", "2", "--device", "cpu"]
-    command += ["--output", "handed.csv", "--picture", "handed.png", "--json", "-"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    options = ["--data", "made.hdf5", "--budget", 40, "--first", 30, "--predictor", "two-stage", "--rounds", 2]
+    options += ["--seed", 3, "--seeds", 2, "--device", "cpu"]
+    done = nplib("search", *options, "--output", "handed.csv", "--picture", "handed.png", "--json", "-", cwd=folder)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert {name: report[name] for name in ("budget", "predictor", "first", "best", "rounds", "device")} == {
@@ -358,8 +353,6 @@ def test_the_command_line_hands_everything_on(folder):
     assert [search["seed"] for search in report["searches"]] == [3, 4]
     assert "proposed cells of seed 3, by round, best predicted first" in done.stderr
     assert (folder / "handed.csv").is_file() and (folder / "handed.png").is_file()
-    plan = [sys.executable, "-m", "nplib.cli", "search", "--budget", "9", "--predictor", "gp", "--plan", "handed.csv"]
-    done = subprocess.run(plan, cwd=folder, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1 and "handed.csv exists" in done.stderr and "Traceback" not in done.stderr
-    done = subprocess.run([*plan, "--overwrite"], cwd=folder, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and "handed.csv: 4 random cells to train" in done.stdout
+    plan = ["search", "--budget", 9, "--predictor", "gp", "--plan", "handed.csv"]
+    assert "handed.csv exists" in fail(*plan, cwd=folder)
+    assert "handed.csv: 4 random cells to train" in succeed(*plan, "--overwrite", cwd=folder)
