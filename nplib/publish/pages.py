@@ -63,7 +63,8 @@ def assemble(project: Path, executed: Path, source: Path, banners: Sequence[str]
     Parameters
     ----------
     project, executed : Path
-        Folders of the book, which may be closed to writing, and of the executed copies of its notebooks.
+        Folders of the book, which may be closed to writing, and of the executed copies of its notebooks. What these
+        left in ``_static`` of their results, a script for instance, lies beside the book's own for the pages.
     source : Path
         The folder to make; one that stands there is replaced, so that no page of an earlier build is left.
     banners : sequence of str
@@ -84,6 +85,8 @@ def assemble(project: Path, executed: Path, source: Path, banners: Sequence[str]
             hidden = any(part.startswith((".", "_build", "__pycache__")) for part in inside.parts)
             if path.is_file() and path.suffix != ".ipynb" and not hidden:
                 _copy(path, source / inside)
+    for path in (executed.parent / "results" / "_static").glob("*"):
+        _copy(path, source / "book" / "_static" / path.name)
     for page in pages:
         _copy((executed if page.suffix == ".ipynb" else project) / page, source / page)
         if page.suffix == ".ipynb":

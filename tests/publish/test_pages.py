@@ -243,7 +243,10 @@ def test_pages_of_an_earlier_build_are_gone(tmp_path):
     stale.write_text("# Gone\n")
     executed = tmp_path / "executed"
     shutil.copytree(book, executed)
+    (tmp_path / "results" / "_static").mkdir(parents=True)
+    (tmp_path / "results" / "_static" / "made.js").write_text("1")
     assemble(book, executed, book / "_build" / "source", ["1 < 2", "both"], "**Beware.**")
+    assert (book / "_build" / "source" / "book" / "_static" / "made.js").read_text() == "1"
     assert not stale.exists()
     config = (book / "_build" / "source" / "_config.yml").read_text()
     assert "announcement: 1 &lt; 2<br>both" in config
