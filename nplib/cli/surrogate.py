@@ -83,8 +83,8 @@ def fit(
 ) -> None:
     """Fit the surrogate to the sample of real results, minutes, and tell how good it is.
 
-    Needs scikit-learn, which the extra "fit" brings. To use what was
-    fitted, put both files in place of those shipped with nplib.
+    To use what was fitted, put both files in place of those shipped with
+    nplib.
     """
     refuse_early(data)
     from nplib.sources.surrogate import make_surrogate, read_model

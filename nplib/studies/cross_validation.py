@@ -64,9 +64,11 @@ def k_folds(n: int, folds: int = 5, repeats: int = 1, seed: int = 0) -> list[Spl
         raise BadSplit(f"repeats is {repeats}; it must be 1 or more")
     if n < folds:
         raise BadSplit(f"{n} cells cannot be dealt into {folds} folds; give more cells, or ask for fewer folds")
+    from sklearn.model_selection import KFold  # slow to load
+
     random = np.random.default_rng(seed)
-    dealt = [np.array_split(random.permutation(n), folds) for _ in range(repeats)]
-    return [_hold_out(held_out, n) for parts in dealt for held_out in parts]
+    dealt = [random.permutation(n) for _ in range(repeats)]
+    return [_hold_out(order[held_out], n) for order in dealt for _, held_out in KFold(folds).split(order)]
 
 
 def random_splits(n: int, share: float = 0.1, count: int = 10, seed: int = 0) -> list[Split]:

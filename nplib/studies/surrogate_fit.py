@@ -8,7 +8,6 @@ are like all others, and what the trees say of them is held out.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,8 +104,6 @@ def fit_surrogate(
     nplib._files.TargetExists
         Before anything is fitted.
     """
-    if importlib.util.find_spec("sklearn") is None:
-        raise UserError('fitting needs scikit-learn: pip install "scikit-learn>=1.5", or nplib with its extra "fit"')
     folder = expand(folder)
     for name in (TABLES, DESCRIPTION):
         check_target(folder / name, overwrite)

@@ -40,22 +40,21 @@ def classification_figures(passes: np.ndarray, accepted: np.ndarray) -> dict[str
     >>> figures["precision"], figures["recall"], figures["false_negatives"]
     (0.5, 0.5, 1)
     """
+    from sklearn.metrics import confusion_matrix  # slow to load
+
     passes, accepted = _both(passes, accepted)
     if not accepted.any():
         raise NothingToJudge(f"none of {len(accepted):,} cells is accepted; lower the decision threshold")
-    right = passes & accepted
-    counts = {
-        "true_positives": int(right.sum()),
-        "false_positives": int((accepted & ~passes).sum()),
-        "false_negatives": int((passes & ~accepted).sum()),
-        "true_negatives": int((~passes & ~accepted).sum()),
-    }
+    (rejected, wrong), (missed, right) = confusion_matrix(passes, accepted, labels=[False, True]).tolist()
     return {
-        "base_rate": float(passes.mean()),
-        "accuracy": float((passes == accepted).mean()),
-        "precision": float(right.sum() / accepted.sum()),
-        "recall": float(right.sum() / passes.sum()),
-        **counts,
+        "base_rate": (right + missed) / len(passes),
+        "accuracy": (right + rejected) / len(passes),
+        "precision": right / (right + wrong),
+        "recall": right / (right + missed),
+        "true_positives": right,
+        "false_positives": wrong,
+        "false_negatives": missed,
+        "true_negatives": rejected,
     }
 
 
@@ -84,13 +83,11 @@ def precision_recall_curve(passes: np.ndarray, scores: np.ndarray) -> tuple[np.n
     >>> precision.round(2).tolist(), recall.tolist()
     ([1.0, 0.5, 0.67], [0.5, 0.5, 1.0])
     """
-    passes, scores = _both(passes, scores, float)
-    order = np.argsort(-scores)
-    ordered = scores[order]
-    # Of equal scores the last tells how many are accepted.
-    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    right = np.cumsum(passes[order])[ends]
-    return right / (ends + 1), right / right[-1], ordered[ends]
+    from sklearn import metrics
+
+    # The last is of no threshold.
+    precision, recall, thresholds = metrics.precision_recall_curve(*_both(passes, scores, float))
+    return precision[-2::-1], recall[-2::-1], thresholds[::-1]
 
 
 def average_precision(passes: np.ndarray, scores: np.ndarray) -> float:
@@ -106,8 +103,9 @@ def average_precision(passes: np.ndarray, scores: np.ndarray) -> float:
     >>> round(average_precision([True, False, True], [0.9, 0.8, 0.7]), 4)
     0.8333
     """
-    precision, recall, _ = precision_recall_curve(passes, scores)
-    return float((precision * np.diff(recall, prepend=0)).sum())
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(*_both(passes, scores, float)))
 
 
 def calibration_curve(
@@ -138,11 +136,12 @@ def calibration_curve(
         raise UserError(f"bins is {bins}; it must be 1 or more")
     if probabilities.min() < 0 or probabilities.max() > 1:
         raise UserError(f"probabilities run from {probabilities.min():g} to {probabilities.max():g}, not within 0 to 1")
-    bin_of = np.minimum((probabilities * bins).astype(int), bins - 1)
-    counts = np.bincount(bin_of, minlength=bins)
-    held = np.flatnonzero(counts)
-    sums = [np.bincount(bin_of, weights, minlength=bins)[held] for weights in (probabilities, passes)]
-    return sums[0] / counts[held], sums[1] / counts[held], counts[held]
+    from sklearn import calibration
+
+    seen, promised = calibration.calibration_curve(passes, probabilities, n_bins=bins)
+    # It does not tell how many cells are in a bin; a probability on an edge belongs to the bin below.
+    counts = np.bincount(np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], probabilities))
+    return promised, seen, counts[counts > 0]
 
 
 def survivors(true: np.ndarray, accepted: np.ndarray, k: int) -> int:

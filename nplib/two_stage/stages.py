@@ -15,7 +15,6 @@ import torch
 from nplib.cell import Cells
 from nplib.errors import UserError
 from nplib.splits import passing, training_rows
-from nplib.studies.cross_validation import k_folds
 from nplib.training import Config, Fitted, TrainingConfig
 from nplib.two_stage.prediction import TwoStagePrediction, check_decision, probabilities_of
 
@@ -202,13 +201,23 @@ def held_out_probabilities(
 
     Raises
     ------
-    nplib.studies.cross_validation.BadSplit
+    UserError
         If there are fewer cells than folds.
     TwoStageFailed
         If the cells outside of a fold are of one class only.
     """
+    from sklearn.model_selection import KFold  # slow to load
+
     labelled = np.stack(training_rows(training_cells, len(seeds), len(cells)))
-    splits = [(m, *split) for m, seed in enumerate(seeds) for split in k_folds(labelled.shape[1], folds, seed=seed)]
+    count = labelled.shape[1]
+    if not 2 <= folds <= count:
+        raise UserError(f"{count} cells cannot be dealt into {folds} folds; there must be from 2 to that many")
+    orders = [np.random.default_rng(seed).permutation(count) for seed in seeds]
+    splits = [
+        (m, *(np.sort(order[part]) for part in parts))
+        for m, order in enumerate(orders)
+        for parts in KFold(folds).split(order)
+    ]
     rows = [labelled[m, training] for m, training, _ in splits]
     of_splits = [seeds[m] for m, *_ in splits]
     _check_classes(labels, of_splits, config, rows)

@@ -44,7 +44,7 @@ def requirements_of(name: str) -> list[Requirement]:
 LOCK = requirements_of("requirements.lock")
 TENSORFLOW_LOCK = requirements_of("requirements-tensorflow.lock")
 EXTRAS = DECLARED["optional-dependencies"]
-REQUIRED = [Requirement(text) for text in (*DECLARED["dependencies"], *EXTRAS["book"], *EXTRAS["fit"], *EXTRAS["test"])]
+REQUIRED = [Requirement(text) for text in (*DECLARED["dependencies"], *EXTRAS["book"], *EXTRAS["test"])]
 TENSORFLOW = [Requirement(text) for text in EXTRAS["tensorflow"]]
 
 
@@ -174,7 +174,7 @@ def code_of(path: Path) -> str:
 @pytest.mark.parametrize(
     ("files", "extras"),
     [
-        ("nplib", ["book", "fit"]),
+        ("nplib", ["book"]),
         ("tests", ["book", "test"]),
         ("notebooks", ["book", "tensorflow"]),
         ("book", ["book"]),
