@@ -127,9 +127,9 @@ def calibration_curve(
 
     Examples
     --------
-    >>> promised, seen, counts = calibration_curve([True, False, True], [0.9, 0.02, 0.94])
+    >>> promised, seen, counts = calibration_curve([True, False, True], [0.92, 0.02, 0.94])
     >>> promised.round(2).tolist(), seen.tolist(), counts.tolist()
-    ([0.02, 0.92], [0.0, 1.0], [1, 2])
+    ([0.02, 0.93], [0.0, 1.0], [1, 2])
     """
     passes, probabilities = _both(passes, probabilities, float, passing_needed=False)
     if bins < 1:

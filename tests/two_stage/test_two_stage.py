@@ -8,7 +8,6 @@ import pytest
 from nplib.errors import UserError
 from nplib.metrics import kendall_tau, mse_percent2
 from nplib.predictor import PredictorConfig
-from nplib.studies.cross_validation import BadSplit, k_folds
 from nplib.training import TrainingConfig, TrainingFailed, fit_predictors
 from nplib.two_stage import TwoStageConfig, TwoStageFailed, fit_two_stage, held_out_probabilities
 from nplib.two_stage.classification import NothingToJudge, classification_figures, passing
@@ -205,7 +204,7 @@ def test_classifiers_of_other_seeds_are_refused(cells, fit):
 
 def test_folds_that_cannot_be_are_refused(cells):
     graphs, accuracies, _ = cells
-    with pytest.raises(BadSplit, match="8 cells cannot be dealt into 9 folds"):
+    with pytest.raises(UserError, match="8 cells cannot be dealt into 9 folds"):
         held_out_probabilities(graphs, accuracies, [0], CONFIG, training_cells=np.arange(8), folds=9)
     one_passes = np.where(np.arange(120) == 7, 0.93, 0.9)
     with pytest.raises(TwoStageFailed, match="none of the 40 training cells of seed 0 are above 91 %"):
