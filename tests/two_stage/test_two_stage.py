@@ -8,6 +8,7 @@ import pytest
 from nplib.errors import UserError
 from nplib.metrics import kendall_tau, mse_percent2
 from nplib.predictor import PredictorConfig
+from nplib.studies.cross_validation import k_folds
 from nplib.training import TrainingConfig, TrainingFailed, fit_predictors
 from nplib.two_stage import TwoStageConfig, TwoStageFailed, fit_two_stage, held_out_probabilities
 from nplib.two_stage.classification import NothingToJudge, classification_figures, passing
