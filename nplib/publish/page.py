@@ -231,7 +231,8 @@ def plain(text: str) -> str:
 
 def about(benchmark: Benchmark) -> str:
     """Source, number of cells, and what kind of results, for a sentence that says once what a page rests on."""
-    return f"{benchmark.source}, {len(benchmark):,} cells; {benchmark.labels}"
+    kind = "" if benchmark.labels.startswith(benchmark.kind) else f" ({benchmark.kind})"
+    return f"{benchmark.source}, {len(benchmark):,} cells{kind}; {benchmark.labels}"
 
 
 def data_note(benchmark: Benchmark) -> Markdown:
@@ -304,8 +305,8 @@ def save_results(folder: str | os.PathLike, name: str, benchmark: Benchmark, res
         if path is None:
             raise OSError("no project here")
         path.mkdir(parents=True, exist_ok=True)
-        about = {"source": benchmark.source, "labels": benchmark.labels}
-        write_json(path / f"{name}.json", about | dict(results), overwrite=True)
+        of = {"source": benchmark.source, "labels": benchmark.labels, "about": about(benchmark)}
+        write_json(path / f"{name}.json", of | dict(results), overwrite=True)
     except OSError as error:
         problem = f"results of {name} are not kept ({error}); name a folder for them: results_folder"
         if folder:

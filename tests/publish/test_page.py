@@ -14,6 +14,7 @@ from nplib.metrics import summarize
 from nplib.publish.page import (
     Checks,
     ResultsMissing,
+    about,
     data_note,
     finding,
     heading,
@@ -115,7 +116,7 @@ def test_tables_escape_what_they_are_given():
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", "[a](javascript:b)", "`x` {ref}`y` *z*", "<b>&lt;"])
 def test_text_from_data_is_shown_as_it_is(text, small_surrogate, tmp_path):
-    note = nbformat.v4.new_markdown_cell(data_note(replace(small_surrogate, labels=text)).data)
+    note = nbformat.v4.new_markdown_cell(data_note(replace(small_surrogate, labels=text, kind="")).data)
     assert read(nbformat.v4.new_notebook(cells=[note]), tmp_path).endswith(f"cells; {text}.")
     assert "\x1b" not in plain("\x1b[31mred")
 
@@ -141,11 +142,11 @@ def test_what_is_found_on_the_surrogate_says_so(small_surrogate):
 
 def test_results_come_back_with_the_data_that_they_are_of(tmp_path, small_surrogate):
     folder = tmp_path / "results"
-    about = {"source": "surrogate", "labels": small_surrogate.labels}
+    of = {"source": "surrogate", "labels": small_surrogate.labels, "about": about(small_surrogate)}
     save_results(folder, "04_train", small_surrogate, {"seeds": [0, 1], "mse": 2.25})
-    assert load_results(folder, "04_train") == about | {"seeds": [0, 1], "mse": 2.25}
+    assert load_results(folder, "04_train") == of | {"seeds": [0, 1], "mse": 2.25}
     save_results(folder, "04_train", small_surrogate, {"seeds": []})
-    assert load_results(folder, "04_train", source="surrogate") == about | {"seeds": []}
+    assert load_results(folder, "04_train", source="surrogate") == of | {"seeds": []}
     with pytest.raises(ResultsMissing, match=r"04_train\.json is of surrogate, and the others are of sample"):
         load_results(folder, "04_train", source="sample")
     with pytest.raises(ResultsMissing, match=r"01_convert\.json is not there: run notebook 01_convert"):
