@@ -50,12 +50,8 @@ def read_one_run(path: str | os.PathLike) -> Benchmark:
     Parameters
     ----------
     path : path
-        A .npy file: shape (423624,), float32 or float64, fractions.
-
-    Returns
-    -------
-    Benchmark
-        Source ``"one-run"``; test accuracy at the end of run 0 at 108 epochs, everything else unknown (NaN).
+        A .npy file: shape (423624,), float32 or float64, fractions. They are taken as test accuracies at the end of
+        run 0 at 108 epochs; everything else is unknown (NaN).
 
     Raises
     ------
@@ -79,24 +75,17 @@ def _read_array(path: Path, length: int) -> np.ndarray:
     wanted = f"the table is an array of {length:,} float64"
     again = "get it again (nplib data --download one-run)"
     try:
-        with open(path, "rb") as file:
-            start = file.read(6)
-    except OSError as error:
-        raise BadOneRun(f"{path} cannot be read: {error.strerror or error}") from error
-    if start != b"\x93NUMPY":
-        raise BadOneRun(f"{path} is no .npy file; {wanted}: {again}")
-    try:
         # Mapped, so that a header that promises too much is noticed before memory is asked for.
         array = np.lib.format.open_memmap(path, mode="r")
+    except OSError as error:
+        raise BadOneRun(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # numpy hands on whatever its parser of Python literals ends in
         raise BadOneRun(
             f"{path} cannot be read as an array of numbers ({error}); {wanted}, and pickled objects are never read: "
-            f"it may be cut short; {again}"
+            f"it may be another file, or cut short; {again}"
         ) from error
-    if array.dtype.kind != "f" or array.dtype.itemsize < 4:
-        raise BadOneRun(f"{path} holds {array.dtype}; {wanted}")
-    if array.shape != (length,):
-        raise BadOneRun(f"{path} has shape {array.shape}; {wanted}, one of every cell of NASBench-101")
+    if array.shape != (length,) or array.dtype.kind != "f" or array.dtype.itemsize < 4:
+        raise BadOneRun(f"{path} holds {array.dtype} of shape {array.shape}; {wanted}, one of each cell")
     behind = path.stat().st_size - array.offset - array.nbytes
     if behind:
         raise BadOneRun(f"{path} goes on for {behind:,} bytes behind its array; it is damaged: {again}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nplib._files import expand
-from nplib.benchmark import REAL, Benchmark, empty_metrics, metric_position
+from nplib.benchmark import BUDGETS, REAL, Benchmark, empty_metrics, metric_position
 from nplib.errors import UserError
 from nplib.sources.download import RemoteFile
 from nplib.space import load_space
@@ -26,13 +26,8 @@ SAMPLE_LABELS = (
     "run; training time is of one run at 108 epochs; no test or train accuracy, and nothing at halfway"
 )
 # Fields of the sample, beside its hashes and parameters, and the figure each one is.
-SAMPLE_FIGURES = {
-    "4_final_validation_accuracy": ("validation_accuracy", 4),
-    "12_final_validation_accuracy": ("validation_accuracy", 12),
-    "36_final_validation_accuracy": ("validation_accuracy", 36),
-    "108_final_validation_accuracy": ("validation_accuracy", 108),
-    "final_training_time": ("training_time", 108),
-}
+SAMPLE_FIGURES = {f"{budget}_final_validation_accuracy": ("validation_accuracy", budget) for budget in BUDGETS}
+SAMPLE_FIGURES["final_training_time"] = ("training_time", 108)
 SAMPLE_FIELDS = ("key", "trainable_parameters", *SAMPLE_FIGURES)
 
 
@@ -47,12 +42,8 @@ def read_sample(path: str | os.PathLike) -> Benchmark:
     ----------
     path : path
         JSON: an object of lists of one length, ``key`` (module hashes), ``trainable_parameters``,
-        ``4_final_validation_accuracy`` and so for 12, 36, 108 (fractions), ``final_training_time`` (s).
-
-    Returns
-    -------
-    Benchmark
-        With the figures of the file as run 0, at the end; everything else is unknown (NaN).
+        ``4_final_validation_accuracy`` and so for 12, 36, 108 (fractions), ``final_training_time`` (s). They are taken
+        as those of run 0, at the end; everything else is unknown (NaN).
 
     Raises
     ------
@@ -96,18 +87,15 @@ def _read_lists(path: Path) -> dict[str, list]:
         raise BadSample(f"{path} is no JSON ({error}); it may be another file, or cut short: get it again") from error
     if not isinstance(table, dict):
         raise BadSample(f"{path} holds a {type(table).__name__}; the sample is an object of lists")
-    missing = [name for name in SAMPLE_FIELDS if name not in table]
-    if missing:
-        raise BadSample(f"{path} lacks {', '.join(missing)}; it holds {', '.join(table) or 'nothing'}")
     for name in SAMPLE_FIELDS:
+        if name not in table:
+            raise BadSample(f"{path} lacks {name}; it holds {', '.join(table) or 'nothing'}")
         if not isinstance(table[name], list):
             raise BadSample(f"{path}: {name} is a {type(table[name]).__name__}; it must be a list, an entry a cell")
     lengths = {name: len(table[name]) for name in SAMPLE_FIELDS}
-    if len(set(lengths.values())) > 1:
+    if set(lengths.values()) != {lengths["key"] or 1}:
         found = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
-        raise BadSample(f"{path}: its lists have different lengths ({found}); the file is damaged, get it again")
-    if not table["key"]:
-        raise BadSample(f"{path} holds no cell; it may be cut short: get it again")
+        raise BadSample(f"{path}: its lists must have one length, from 1 ({found}); it is damaged, get it again")
     return table
 
 

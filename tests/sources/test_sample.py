@@ -72,8 +72,8 @@ def test_another_file_of_the_format_is_used_and_said_to_be_another(small, caplog
         ({"key": None}, "lacks key; it holds trainable_parameters, 4_final"),
         ({"36_final_validation_accuracy": None}, "lacks 36_final_validation_accuracy"),
         ({"key": "abc"}, "key is a str; it must be a list"),
-        ({"final_training_time": [1.0]}, r"different lengths \(key 2, .*final_training_time 1\)"),
-        ({name: [] for name in SMALL}, "holds no cell"),
+        ({"final_training_time": [1.0]}, r"must have one length, .*\(key 2, .*final_training_time 1\)"),
+        ({name: [] for name in SMALL}, r"must have one length, from 1 \(key 0"),
         ({"key": [CHAIN.module_hash, "0" * 32]}, r"key 1 is '0{32}', and no cell .* \(1 of 2 are unknown\)"),
         ({"key": [CHAIN.module_hash, "short"]}, "key 1 is 'short'; a module hash is 32"),
         ({"key": [CHAIN.module_hash, "é" * 32]}, "key 1 is 'é+'; a module hash is 32"),
@@ -107,7 +107,7 @@ def test_a_bad_sample_is_told_with_field_and_place(tmp_path, change, message):
         (b"\x89HDF\r\n\x1a\n\xff", "is no JSON"),
         (b"[" * 100_000, "is no JSON"),
         (b"[1, 2]", "holds a list; the sample is an object of lists"),
-        (b"{}", "lacks key, .*; it holds nothing"),
+        (b"{}", "lacks key; it holds nothing"),
     ],
 )
 def test_what_is_no_sample_at_all_is_told(tmp_path, content, message):
