@@ -1,6 +1,6 @@
 """Searches for the best cell: what is trained, in which order, and what each rule finds."""
 
-from nplib.search.histories import BadSearch, Factor, Histories, factor_at, factor_to_reach
+from nplib.search.histories import BadSearch, Factor, Histories, factor_at, factor_table, factor_to_reach, tidy
 from nplib.search.keeping import keeping
 from nplib.search.proposers import Proposer, make_proposer
 from nplib.search.searches import draw_cells, evolution, local_search, oracle, predictor_search, random_search
@@ -15,6 +15,7 @@ __all__ = [
     "draw_cells",
     "evolution",
     "factor_at",
+    "factor_table",
     "factor_to_reach",
     "keeping",
     "local_search",
@@ -22,4 +23,5 @@ __all__ = [
     "oracle",
     "predictor_search",
     "random_search",
+    "tidy",
 ]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nplib.benchmark import MissingMetric
 from nplib.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas
 
 # Means of equal accuracies differ by so little when they are of different numbers of searches.
 ROUNDING = 1e-12
@@ -173,6 +177,17 @@ class Factor:
         """What the factor is below (``by_rival``) or above where the level is not reached."""
         return self._factor(self.most)
 
+    @property
+    def trainings(self) -> str:
+        """How many are needed, in words."""
+        return f"more than {self.most:,}" if np.isinf(self.needed) else f"{self.needed:,.0f}"
+
+    def as_json(self) -> dict[str, object]:
+        """Level, trainings needed, interval and limit of the factor as JSON can hold them: None is not reached."""
+        finite = [value if np.isfinite(value) and value else None for value in (self.needed, self.low, self.high)]
+        needed = None if finite[0] is None else int(finite[0])
+        return {"level": self.level, "given": self.given, "needed": needed, "interval": finite[1:], "most": self.most}
+
     def text(self) -> str:
         """The factor and its interval in words, for a table; nothing is said of what was not reached but its limit.
 
@@ -184,7 +199,7 @@ class Factor:
         beyond = f"{'<' if self.by_rival else '>'} {self.limit:.1f}"
         value = beyond if np.isinf(self.needed) else f"{self.factor:.1f}"
         if np.isnan(self.needed_low):
-            return f"{value} (no interval from so few)"
+            return f"{value} (too few for an interval)"
         if np.isinf(self.needed_low):
             return f"{beyond} (all of the interval)"
         if np.isinf(self.needed_high):
@@ -220,6 +235,67 @@ def factor_to_reach(search: Histories, rival: Histories, queries: int, **options
     Parameters and errors as of :func:`factor_at`, but that ``queries`` are the rival's.
     """
     return Factor(*_needed(rival.to(queries), search, **options), by_rival=True)
+
+
+def factor_table(
+    searches: Mapping[str, Histories], rival: Histories, *, queries: int, reach: int, **options
+) -> pandas.DataFrame:
+    """Both questions asked of several searches, by what they saw and by mean test, in words.
+
+    Parameters
+    ----------
+    searches : mapping of names to Histories
+    rival : Histories
+    queries, reach : int
+        Trainings of the searches in :func:`factor_at`, and of the rival in :func:`factor_to_reach`.
+    options
+        Of both.
+
+    Returns
+    -------
+    DataFrame
+        A row a search, four columns of texts.
+    """
+    import pandas
+
+    rows = {}
+    for name, search in searches.items():
+        rows[name] = {}
+        for by, judge in (("test", "by mean test"), ("seen", "as seen")):
+            there = factor_to_reach(search, rival, reach, by=by, **options)
+            rows[name][f"rival's {reach:,}, {judge}"] = there.text()
+        for by, judge in (("test", "by mean test"), ("seen", "as seen")):
+            rows[name][f"own {queries:,}, {judge}"] = factor_at(search, rival, queries, by=by, **options).text()
+    return pandas.DataFrame(rows).T
+
+
+def tidy(searches: Mapping[str, Histories], totals: Sequence[int]) -> pandas.DataFrame:
+    """What searches keep after some numbers of trainings: a row a search and number, as far as it went.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``search`` (its name), ``seed``, ``trainings``, and ``seen`` and ``test`` of the cell kept (fractions).
+    """
+    import pandas
+
+    return pandas.concat(
+        [
+            pandas.DataFrame(
+                {
+                    "search": name,
+                    "seed": history.seeds,
+                    "trainings": total,
+                    "seen": history.best_seen[:, total - 1],
+                    "test": history.best_test[:, total - 1],
+                }
+            )
+            for name, history in searches.items()
+            for total in totals
+            if total <= history.queries
+        ],
+        ignore_index=True,
+    )
 
 
 def _needed(

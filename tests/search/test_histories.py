@@ -10,7 +10,7 @@ from search_world import (  # noqa: F401 - fixtures among them
 )
 
 from nplib.search import oracle, random_search
-from nplib.search.histories import BadSearch, factor_at, factor_to_reach, queries_to_reach
+from nplib.search.histories import BadSearch, factor_at, factor_table, factor_to_reach, queries_to_reach, tidy
 
 
 def test_histories_are_what_a_loop_finds():
@@ -104,12 +104,31 @@ def test_both_questions_of_the_same_curves():
         assert (factor.factor, factor.low, factor.high) == (4, 4, 4) and factor.text() == "4.0 (4.0 to 4.0)"
 
 
+def test_tables_have_what_histories_and_factors_say(trainings):
+    slow, fast = random_search(trainings, 60, range(6)), oracle(trainings, 40, range(6))
+    frame = tidy({"slow": slow, "fast": fast}, [10, 60])
+    assert len(frame) == 6 * 3 and set(frame[frame.search == "fast"].trainings) == {10}
+    for row in frame.itertuples():
+        history = {"slow": slow, "fast": fast}[row.search]
+        assert row.seen == history.best_seen[row.seed, row.trainings - 1]
+        assert row.test == history.best_test[row.seed, row.trainings - 1]
+    factors = factor_table({"fast": fast}, slow, queries=10, reach=60, resamples=50)
+    assert list(factors.index) == ["fast"] and factors.shape == (1, 4)
+    reached = factor_to_reach(fast, slow, 60, by="seen", resamples=50)
+    assert factors.loc["fast", "rival's 60, as seen"] == reached.text()
+    assert factors.loc["fast", "own 10, by mean test"] == factor_at(fast, slow, 10, resamples=50).text()
+    assert (
+        reached.trainings == f"{reached.needed:.0f}"
+        and factor_at(fast, slow, 10, by="seen").trainings == "more than 60"
+    )
+
+
 def test_few_searches_have_no_interval():
     few, many = made_up([[0.5, 0.9]] * 4, [[0.5, 0.8]] * 4), made_up([[0.5, 0.9]] * 9, [[0.5, 0.8]] * 9)
     for ours, other in ((few, many), (many, few)):
         factor = factor_at(ours, other, 2)
         assert np.isnan(factor.low) and np.isnan(factor.high)
-        assert factor.text() == "1.0 (no interval from so few)"
+        assert factor.text() == "1.0 (too few for an interval)"
 
 
 def test_an_interval_covers_the_truth_about_as_often_as_it_says():
