@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 
 from nplib.features.signal import CellSignal
 from nplib.plots.cells import draw_cell
-from nplib.plots.style import BLUE, GREY, PALETTE, columns, finish, legend_above
+from nplib.plots.style import BLUE, GREY, PALETTE, columns, finish
 
 
 def signals(cells: Mapping[str, CellSignal]) -> Figure:
@@ -30,26 +32,38 @@ def signals(cells: Mapping[str, CellSignal]) -> Figure:
     return finish(figure)
 
 
-def by_labels(values: Mapping[str, Mapping[int, np.ndarray]], what: str) -> Figure:
-    """A figure of several predictors against the number of labels: means over draws, with a standard deviation.
+def by_labels(frame: pd.DataFrame, what: str, band: tuple[float, float] | None = None) -> Figure:
+    """How well predictors rank against the number of labels: means over draws, with a standard deviation.
 
     Parameters
     ----------
-    values : mapping of predictors to mappings of numbers of labels to arrays, shape (draws,)
+    frame : DataFrame
+        A row a draw: predictor, labels, tau.
     what : str
         Label of the axis.
+    band : (low, high), optional
+        What a perfect predictor would reach.
     """
-    figure, axes = columns(1, width=6.6, height=4.0)
-    for number, (name, by_count) in enumerate(values.items()):
-        counts = np.array(list(by_count)) * (1 + 0.012 * (number - (len(values) - 1) / 2))
-        means = np.array([row.mean() for row in by_count.values()])
-        errors = np.array([row.std(ddof=1) if len(row) > 1 else 0.0 for row in by_count.values()])
-        axes[0].errorbar(counts, means, errors, fmt="o-", color=PALETTE[number], markersize=5, label=name)
-    every = sorted({count for by_count in values.values() for count in by_count})
+    figure, axes = columns(1, width=6.6, height=4.2)
+    if band is not None:
+        axes[0].axhspan(*band, color=GREY, alpha=0.3, linewidth=0, label="perfect predictor")
+    sns.lineplot(
+        frame,
+        x="labels",
+        y="tau",
+        hue="predictor",
+        style="predictor",
+        errorbar="sd",
+        err_style="bars",
+        markers=True,
+        dashes=False,
+        ax=axes[0],
+    )
+    counts = sorted(frame["labels"].unique())
     axes[0].set(xscale="log", xlabel="labelled cells", ylabel=what)
-    axes[0].set_xticks(every, [str(count) for count in every])
+    axes[0].set_xticks(counts, [str(count) for count in counts])
     axes[0].set_xticks([], minor=True)
-    legend_above(figure, axes[0])
+    sns.move_legend(axes[0], "lower right", title=None, fontsize=9)
     return finish(figure)
 
 

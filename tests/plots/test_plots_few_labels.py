@@ -1,7 +1,9 @@
 """Pictures of what few labels teach show what they are given, and say when that is no measurement."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Annotation
 from plot_promises import (
@@ -16,9 +18,13 @@ from nplib.plots import few_labels as plots_few_labels
 
 SIGNAL = signal_of(Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["input", CONV3X3, "output"]))
 VALUES = np.array([[0.5, 0.1], [0.7, 0.3]])
+FRAME = pd.DataFrame(
+    [("one", 10, value) for value in VALUES[:, 0]] + [("one", 20, VALUES[0, 1])], columns=["predictor", "labels", "tau"]
+)
+
 DRAWN = {
     "signals": lambda: plots_few_labels.signals({"94.00 %": SIGNAL, "80.00 %": SIGNAL}),
-    "by_labels": lambda: plots_few_labels.by_labels({"one": {10: VALUES[:, 0], 20: VALUES[:1, 1]}}, "tau"),
+    "by_labels": lambda: plots_few_labels.by_labels(FRAME, "tau", band=(0.8, 0.9)),
     "calibration": lambda: plots_few_labels.calibration([0.5, 0.9], {"10 labels": VALUES}),
     "bars": lambda: plots_few_labels.bars(["first", "second"], VALUES, "slope"),
 }
@@ -45,10 +51,12 @@ def test_signals_are_written_below_vertices_and_edges_are_as_thick_as_what_they_
 
 
 def test_means_are_drawn_with_a_standard_deviation_where_there_is_one():
-    line, _, (bars,) = DRAWN["by_labels"]().axes[0].containers[0].lines
-    np.testing.assert_allclose(line.get_ydata(), [0.6, 0.1])
-    heights = [np.ptp(segment[:, 1]) for segment in bars.get_segments()]
-    np.testing.assert_allclose(heights, [2 * VALUES[:, 0].std(ddof=1), 0])
+    axes = DRAWN["by_labels"]().axes[0]
+    np.testing.assert_allclose(axes.get_lines()[0].get_ydata(), [0.6, 0.1])
+    (bars,) = [part for part in axes.collections if isinstance(part, LineCollection)]
+    heights = [np.ptp(segment[:, 1]) for segment in bars.get_segments() if len(segment)]
+    assert heights[0] == pytest.approx(2 * VALUES[:, 0].std(ddof=1))
+    assert "perfect predictor" in [text.get_text() for text in axes.get_legend().get_texts()]
 
 
 def test_shares_are_in_percent():
