@@ -1,6 +1,6 @@
-"""Flip single random bits of a benchmark file and count how many openings silently give other results.
+"""Flip single random bits of a file and count how many openings silently give other results.
 
-    python benchmarks/flip_bits.py BENCHMARK.hdf5 --flips 3000
+    python benchmarks/flip_bits.py BENCHMARK.hdf5 --flips 3000    # or splits (.npz), or weights (.safetensors)
 
 Each damaged copy is opened in a process that is reused until a file ends it, so that crashes and hangs count too.
 """
@@ -15,29 +15,43 @@ from pathlib import Path
 
 import numpy as np
 
+from nplib._files import read_arrays
 from nplib._layout import ATTRIBUTES, LAYOUT, attribute
+from nplib._weights import read_weights
 from nplib.benchmark import Benchmark
 from nplib.errors import UserError
 
 TIMEOUT = 20.0  # seconds after which an opening counts as hanging
 
 
-def outcome_of(path: Path, wanted: Benchmark) -> str:
+def contents(path: Path) -> list[tuple]:
+    """Everything that a file gives to who opens it."""
+    if path.suffix == ".npz":
+        arrays, about = read_arrays(path), {}
+    elif path.suffix == ".safetensors":
+        about, tensors = read_weights(path, "make them anew")
+        about = {name: text for name, text in about.items() if name in ("config", "gp", "seed")}  # what is looked at
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    else:
+        benchmark = Benchmark.open(path)
+        about = {field: getattr(benchmark, field) for field in ATTRIBUTES.values()}
+        arrays = {name: getattr(benchmark, attribute(name)) for name in LAYOUT}
+    values = [(name, str(array.dtype), array.shape, array.tobytes()) for name, array in sorted(arrays.items())]
+    return [*sorted(about.items()), *values]
+
+
+def outcome_of(path: Path, wanted: list[tuple]) -> str:
     """What opening a file comes to: equal, refused, different, or the name of an error that is no sentence."""
     try:
-        found = Benchmark.open(path)
+        return "equal" if contents(path) == wanted else "different"
     except UserError:
         return "refused"
     except Exception as error:
         return f"traceback: {type(error).__name__}"
-    names = [attribute(name) for name in LAYOUT]
-    same = all(getattr(found, name).tobytes() == getattr(wanted, name).tobytes() for name in names)
-    same = same and all(getattr(found, field) == getattr(wanted, field) for field in ATTRIBUTES.values())
-    return "equal" if same else "different"
 
 
 def serve(pipe: multiprocessing.connection.Connection, path: Path, original: Path) -> None:
-    wanted = Benchmark.open(original)
+    wanted = contents(original)
     while pipe.recv():
         pipe.send(outcome_of(path, wanted))
 
@@ -49,7 +63,7 @@ def flip_bits(original: Path, flips: int, seed: int = 0) -> Counter:
     context = multiprocessing.get_context("spawn")
     server = pipe = None
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "flipped.hdf5")
+        path = Path(folder, f"flipped{original.suffix}")
         for bit in np.random.default_rng(seed).integers(0, 8 * len(data), flips).tolist():
             if server is None:
                 pipe, theirs = context.Pipe()
