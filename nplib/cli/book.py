@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nplib.cli.common import Data, Results
+from nplib.cli.common import Data, Results, printable
 
 if TYPE_CHECKING:
     from nplib.publish.kernels import Step
@@ -93,7 +93,7 @@ class _Lines:
         else:
             self.running.pop(step.name, None)
             seconds = f"{step.seconds:7.1f} s" if step.seconds else " " * 9
-            text = f"{step.name:<24} {step.state:<10}{seconds}  {step.reason}".rstrip() + "\n"
+            text = f"{step.name:<24} {step.state:<10}{seconds}  {printable(step.reason)}".rstrip() + "\n"
         if live:
             at = (f"{name} {one.cell}/{one.cells}".removesuffix(" 0/0") for name, one in self.running.items())
             text = f"\r\x1b[2K{text}{'   '.join(at)[: shutil.get_terminal_size().columns - 1]}"

@@ -196,7 +196,7 @@ def counted(number: int, what: str) -> str:
 def printable(text: str) -> str:
     """A text, with what would steer a terminal written out: it may come from a file of somebody else's."""
     return "".join(
-        c if c == "\t" or unicodedata.category(c) not in ("Cc", "Cf", "Zl", "Zp") else ascii(c)[1:-1] for c in text
+        c if c in "\t\n" or unicodedata.category(c) not in ("Cc", "Cf", "Zl", "Zp") else ascii(c)[1:-1] for c in text
     )
 
 

@@ -12,6 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -32,7 +33,7 @@ from nplib.publish.notebooks import Notebook, find_notebooks, values_of
 from nplib.publish.pages import QUICK_BANNER, assemble, build_html, data_banner, data_warning
 from nplib.publish.project import data_folder, find_project, toc_pages
 
-MEMORY_OF_ONE = 2.5e9  # bytes that a notebook may need at its peak
+MEMORY_OF_ONE = 3e9  # bytes that a notebook may need at its peak
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ class _Run:
         self.lock = threading.Lock()
 
     def watch(self, step: Step) -> None:
-        with self.lock:
+        with self.lock, suppress(OSError):  # a terminal that is gone ends no work
             self.watcher(step)
 
     def run(self, notebooks: Sequence[Notebook], jobs: int) -> None:
@@ -235,7 +236,7 @@ class _Run:
         reporter = _Reporter(self.watch, self.memory)
         try:
             runner = MThreadRunner(self.memory, reporter, True, self.force, num_process=jobs)
-            runner.run_all(control.task_dispatcher())
+            code = runner.run_all(control.task_dispatcher())
         except BaseException:
             self.watcher = _unwatched  # what ends now was ended
             raise
@@ -244,7 +245,7 @@ class _Run:
         for error in self.failures:
             if not isinstance(error, NotebookFailed):
                 raise error
-        if self.failures:
+        if code:
             raise NotebookFailed("\n\n".join(str(error) for error in self.failures))
 
     def seconds(self, notebook: Notebook) -> float:

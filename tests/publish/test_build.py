@@ -425,6 +425,14 @@ def test_results_of_a_plain_run_go_to_the_project_from_any_folder(book, tmp_path
         kept.unlink()
 
 
+def test_a_terminal_that_is_gone_ends_no_work(book):
+    def watch(step: Step) -> None:
+        raise BrokenPipeError
+
+    build_book(book, html=False, watch=watch)
+    assert (book / "_build" / "results" / "second.txt").exists()
+
+
 def test_a_second_build_at_the_same_time_is_refused(book):
     (book / "_build").mkdir()
     with FileLock(book / "_build" / ".lock"), pytest.raises(UserError, match="another build is at work"):
