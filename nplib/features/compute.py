@@ -15,13 +15,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from nplib.cell import INPUT, MAX_VERTICES, OPERATION_CODES, OPERATION_NAMES, OUTPUT, Cells, InvalidCell
+from nplib.cell import (
+    INPUT,
+    MAX_VERTICES,
+    OPERATION_CODES,
+    OPERATION_NAMES,
+    OUTPUT,
+    Cells,
+    InvalidCell,
+)
 from nplib.features.catalogue import (
     ENERGY_FEATURES,
     FEATURES,
     GRAPH_FEATURES,
     NAMES,
-    OPERATIONS,
     WALK_FEATURES,
     Feature,
 )
@@ -32,13 +39,14 @@ if TYPE_CHECKING:
 __all__ = ["FEATURES", "NAMES", "Feature", "compute_features", "feature_table"]
 
 CELLS_AT_A_TIME = 8_192
+NUM_OPERATIONS = 3
 
 
 def feature_table() -> pd.DataFrame:
     """The features as a table of ``name``, ``group``, ``formula`` and ``reason``, a row for each column of values."""
     import pandas as pd
 
-    return pd.DataFrame([asdict(feature) for feature in FEATURES])
+    return pd.DataFrame([asdict(feature) for feature in FEATURES]).drop(columns="written_by")
 
 
 def compute_features(cells: Cells, *, progress: bool = False) -> np.ndarray:
@@ -118,7 +126,7 @@ def _checked(cells: Cells) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             f"cell {cell} of {sizes[cell]} vertices has {edges[cell, u, v]} in row {u}, column {v} of its adjacency; "
             "only 0 and 1 are allowed, and 1 only above the diagonal and for vertices that there are"
         )
-    right = np.where(vertex == last, codes == OPERATION_CODES[OUTPUT], (codes >= 0) & (codes < len(OPERATIONS)))
+    right = np.where(vertex == last, codes == OPERATION_CODES[OUTPUT], (codes >= 0) & (codes < NUM_OPERATIONS))
     right[:, 0] = codes[:, 0] == OPERATION_CODES[INPUT]
     for cell, v in np.argwhere(~right & (vertex <= last)):
         known = ", ".join(f"{code} ({name})" for code, name in OPERATION_NAMES.items())
