@@ -60,7 +60,7 @@ def environment(project: Path, cores: int | None = None) -> dict[str, str]:
     for name, value in os.environ.items():
         if name.startswith("NPLIB_") and name not in added and Path(value).expanduser().exists():
             added[name] = str(Path(value).expanduser().resolve())
-    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT") if cores else ():
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT", "PYTHON_CPU_COUNT") if cores else ():
         given = os.environ.get(name, "")
         added[name] = str(min(cores, int(given)) if given.isdecimal() else cores)
     package = str(Path(nplib.__file__).resolve().parents[1])

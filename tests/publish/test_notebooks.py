@@ -77,3 +77,15 @@ def test_sentences_stand_in_markdown(path):
     if path.stem in STILL_IN_CODE:
         pytest.skip("its sentences still stand in code")
     assert prose_share(path) <= 0.2
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_what_the_book_hides_of_a_cell_jupyterlab_hides_too(path):
+    for cell in json.loads(path.read_text(encoding="utf8"))["cells"]:
+        if {"hide-input", "remove-input"} & set(cell["metadata"].get("tags", ())):
+            assert cell["metadata"].get("jupyter", {}).get("source_hidden"), cell["id"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_declares_about_how_long_it_takes(path):
+    assert json.loads(path.read_text(encoding="utf8"))["metadata"]["nplib"]["minutes"] > 0
