@@ -142,9 +142,8 @@ def refuse_early(
     from nplib import sources
     from nplib.splits import NAMES, BadSplits, pick_split
 
-    (found, *_) = sources.find(data)
-    if data != "auto" and found.state == "missing":
-        raise sources.DataUnavailable(f"{data} is not here: {found.where}" if data == found.name else found.where)
+    if data != "auto":
+        sources.locate(data)
     if not re.fullmatch(r"auto|cpu|(cuda|mps|xpu|hpu|xla)(:\d+)?", device):
         raise UserError(f"device {device!r} cannot be used here: there is none of that name; try auto or cpu")
     known = NAMES if split_file is None else _names_in(split_file)
@@ -171,7 +170,7 @@ def load(data: str) -> Benchmark:
     from nplib import sources
 
     with waiting("opening the results"):
-        return sources.load(data, progress=True)
+        return sources.load(data, progress=True, say=lambda line: tqdm.write(printable(line), file=sys.stderr))
 
 
 def cells_of(benchmark: Benchmark, name: str, split_file: Path | None) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -136,7 +137,7 @@ def find_data(project: Path, data: str = "auto", *, progress: bool = False) -> D
 
     folder = data_folder(project)
     if data == "auto":
-        data = sources.choose(folder, progress=progress)
+        data = sources.choose(folder, progress=progress, say=lambda line: print(line, file=sys.stderr))
     benchmark = sources.load(data, folder=folder, progress=progress)
     argument = str(expand(data).resolve()) if expand(data).is_file() else data
     identity: dict[str, object] = {

@@ -12,6 +12,7 @@ from nplib.sources.door import (
     find,
     find_records,
     load,
+    locate,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "find",
     "find_records",
     "load",
+    "locate",
 ]

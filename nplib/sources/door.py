@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from nplib._files import cache_folder, cache_folders, expand, sha256_of
 from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
 from nplib.records.official_files import OFFICIAL_FILES
-from nplib.sources.download import DownloadFailed, RemoteFile, fetch, is_offline, part_of
+from nplib.sources.download import DownloadFailed, RemoteFile, fetch, is_offline, part_of, reason_of
 from nplib.sources.one_run import ONE_RUN, read_one_run
 from nplib.sources.sample import SAMPLE, read_sample
 
@@ -82,8 +83,26 @@ def find(data: str | os.PathLike = "auto", folder: str | os.PathLike | None = No
     return [_find_part(str(data), folder) if data in PARTS else _find_file(expand(data))]
 
 
-def choose(folder: str | os.PathLike | None = None, *, progress: bool = False) -> str:
-    """The name of the source that ``"auto"`` stands for now; which, and why, is logged in one line.
+def locate(data: str | os.PathLike, folder: str | os.PathLike | None = None) -> Found:
+    """One source that :func:`load` can load; arguments as for that, but not ``"auto"``.
+
+    Raises
+    ------
+    DataUnavailable
+        If it is missing.
+    """
+    (found,) = find(data, folder)
+    if found.state == "missing":
+        what = "" if found.name == "file" else f"{found.name} is not here: "
+        ways = f". You can {_other_ways(PARTS[found.name], data_folder(folder))}" if found.name in PARTS else ""
+        raise DataUnavailable(f"{what}{found.where}{ways}")
+    return found
+
+
+def choose(
+    folder: str | os.PathLike | None = None, *, progress: bool = False, say: Callable[[str], object] = logger.info
+) -> str:
+    """The name of the source that ``"auto"`` stands for now; which, and why, is said in one line.
 
     That is ``"full"`` if it is here; else ``"one-run"`` if it is here or can be downloaded now; else ``"surrogate"``.
     The sample, which has few of the cells, is taken only when it is named. Arguments as for :func:`load`.
@@ -95,7 +114,7 @@ def choose(folder: str | os.PathLike | None = None, *, progress: bool = False) -
     """
     folder = data_folder(folder)
     if _find_full(folder).is_here:
-        logger.info("auto takes full: the best there is")
+        say("auto takes full: the best there is")
         return "full"
     found = _find_part("one-run", folder)
     here, why = found.is_here, found.where
@@ -109,16 +128,20 @@ def choose(folder: str | os.PathLike | None = None, *, progress: bool = False) -
         except UserError as error:
             why = str(error)
     if here:
-        logger.info("auto takes one-run: full is not in %s, and one-run has a real result of every cell", folder)
+        say(f"auto takes one-run: full is not in {folder}, and one-run has a real result of every cell")
         return "one-run"
-    logger.info("auto takes %s: full is not in %s, and one-run cannot be had: %s", SURROGATE, folder, why)
+    say(f"auto takes {SURROGATE}: full is not in {folder}, and one-run cannot be had: {why}")
     return SURROGATE
 
 
 def load(
-    data: str | os.PathLike = "auto", *, folder: str | os.PathLike | None = None, progress: bool = False
+    data: str | os.PathLike = "auto",
+    *,
+    folder: str | os.PathLike | None = None,
+    progress: bool = False,
+    say: Callable[[str], object] = logger.info,
 ) -> Benchmark:
-    """Results to work with, from wherever they are; which were taken, and why, is logged.
+    """Results to work with, from wherever they are.
 
     Parameters
     ----------
@@ -140,6 +163,8 @@ def load(
         As for :func:`data_folder`.
     progress : bool
         Whether to show bars of downloads and conversions on stderr.
+    say : callable
+        Is given the line that tells what ``"auto"`` takes, and why.
 
     Raises
     ------
@@ -149,16 +174,14 @@ def load(
         If the file is not what it should be: ``BadOneRun``, ``BadSample``, ``BadBenchmark``, ``BadRecord``.
     """
     folder = data_folder(folder)
-    name = choose(folder, progress=progress) if data == "auto" else data
+    name = choose(folder, progress=progress, say=say) if data == "auto" else data
     if name == SURROGATE:
         from nplib.sources.surrogate import load_surrogate
 
         benchmark = load_surrogate()
         logger.info("surrogate: %s", benchmark.labels)
         return benchmark
-    found = find(name, folder)[0]
-    if found.state == "missing":
-        raise DataUnavailable(found.where if found.name == "file" else f"{name} is not here: {found.where}")
+    found = locate(name, folder)
     path = Path(found.where) if found.is_here else _download(PARTS[str(name)], folder, progress)
     logger.info("%s: %s", found.name, path)
     return _read(path, progress)
@@ -229,9 +252,7 @@ def _find_part(name: str, folder: Path) -> Found:
         if (kept / remote.name).is_file():
             return Found(name, "ready", str(kept / remote.name))
     if is_offline():
-        return Found(
-            name, "missing", f"NPLIB_OFFLINE forbids to download it; unset it, or {_other_ways(remote, folder)}"
-        )
+        return Found(name, "missing", "NPLIB_OFFLINE forbids to download it")
     return Found(name, "to download", f"{remote.megabytes} MB from {remote.url}")
 
 
@@ -270,19 +291,19 @@ def _check_reached(url: str) -> None:
     """Raise DownloadFailed unless a server answers soon. Names may take long to resolve, hence the thread."""
     import requests
 
-    answers: list[object] = []
+    answers: list[requests.Response | str] = []
 
     def ask() -> None:
         try:
             answers.append(requests.head(url, timeout=SECONDS_TO_REACH))
         except requests.RequestException as error:
-            answers.append(error)
+            answers.append(reason_of(error))
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(SECONDS_TO_REACH)
-    if not answers:
-        raise DownloadFailed(f"{url} does not answer")
+    if not answers or isinstance(answers[0], str):
+        raise DownloadFailed(f"{url} cannot be reached ({answers[0] if answers else 'no answer'})")
 
 
 def _read(path: Path, progress: bool) -> Benchmark:

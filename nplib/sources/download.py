@@ -218,11 +218,11 @@ class _Download:
             with session.get(self.remote.url, headers=headers, stream=True, timeout=self.timeout) as response:
                 self._receive(response, have)
         except urllib3.exceptions.HTTPError as error:
-            raise _Cut(f"the connection was cut ({_reason(error)})") from error
+            raise _Cut(f"the connection was cut ({reason_of(error)})") from error
         except requests.RequestException as error:
             if not self.begun:  # a bad address, no trust, or nobody there
-                raise DownloadFailed(f"{self.remote.url} cannot be reached ({_reason(error)})") from error
-            raise _Cut(f"the connection was cut ({_reason(error)})") from error
+                raise DownloadFailed(f"{self.remote.url} cannot be reached ({reason_of(error)})") from error
+            raise _Cut(f"the connection was cut ({reason_of(error)})") from error
 
     def _receive(self, response: requests.Response, have: int) -> None:
         status = response.status_code
@@ -291,7 +291,7 @@ def _place(response: requests.Response) -> tuple[int, int | None]:
     return 0, int(length) if length.isdigit() and not encoded else None
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """What went wrong in a few words: libraries wrap it in objects and addresses."""
     inner = error.args[0] if error.args else None
     text = str(getattr(inner, "reason", inner) or error)
