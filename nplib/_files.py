@@ -162,17 +162,19 @@ def _partial_of(real: Path) -> Iterator[Path]:
     short = name if len(name) <= _NAME_BYTES else hashlib.sha256(name).hexdigest().encode()
     prefix = f".{os.fsdecode(short)}."
     _remove_leftovers(real.parent, prefix)
-    mode = stat.S_IMODE(real.stat().st_mode) if real.exists() else None
+    before = real.stat() if real.exists() else None
     while True:
         partial = real.with_name(f"{prefix}{secrets.token_hex(4)}.partial")
         # Where no mode is to be kept, the system takes the umask off.
-        handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode & 0o777)
+        mode = 0o666 if before is None else before.st_mode & 0o777
+        handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         try:
             if not lock(handle) or not partial.exists():
                 continue  # another process took it for a leftover before it was locked
-            if mode is not None:
+            if before is not None:
                 with suppress(OSError):
-                    os.chmod(partial, mode & 0o777)
+                    os.chown(partial, before.st_uid, before.st_gid)  # root writes what is another user's
+                os.chmod(partial, mode)
             yield partial
             return
         finally:

@@ -38,14 +38,10 @@ class ModelSpec:
     ----------
     original_matrix, original_ops : array, list
         Copies of what was given.
-    matrix : array, shape (W, W), or None
-        Without the vertices that lie on no path from input to output; of the type that was given. None if nothing is
-        left.
-    ops : list of str, or None
-        Operations of the vertices that are left.
+    matrix, ops : array, shape (W, W), list of str
+        Without the vertices that lie on no path from input to output; None if nothing is left.
     valid_spec : bool
         Whether the input reaches the output.
-    data_format : str
 
     Raises
     ------

@@ -64,8 +64,7 @@ class NASBench:
     benchmark : Benchmark
         The results as the rest of this package uses them.
     config : dict
-        Settings by their official names. Queries follow ``available_ops``, ``module_vertices``, ``max_edges`` and
-        ``num_repeats``.
+        Settings; queries follow ``available_ops``, ``module_vertices``, ``max_edges`` and ``num_repeats``.
     valid_epochs : set of int
         Budgets of which something is known.
     fixed_statistics : dict of str to dict
@@ -73,10 +72,8 @@ class NASBench:
     computed_statistics : dict of str to dict
         By module hash: lists of three runs by epochs, each run a dict as :meth:`get_metrics_from_hash` gives it.
         Changes are kept. All of a full benchmark take gigabytes, as in the official library.
-    training_time_spent : float
-        Seconds that the queries since the last reset would have taken to train.
-    total_epochs_spent : int
-        Epochs of the same.
+    training_time_spent, total_epochs_spent : float, int
+        Seconds and epochs that the queries since the last reset would have taken to train.
     history : dict
         Empty, as in the official library.
 
@@ -121,13 +118,7 @@ class NASBench:
     def query(self, model_spec: ModelSpec, epochs: int = 108, stop_halfway: bool = False) -> dict[str, Any]:
         """One run of a cell, chosen at random, at the cost of its training.
 
-        Parameters
-        ----------
-        model_spec : ModelSpec
-        epochs : int
-            One of ``valid_epochs``.
-        stop_halfway : bool
-            Whether to stop halfway through the epochs, and to pay for these only.
+        It takes one of ``valid_epochs``; ``stop_halfway`` stops halfway through them, and pays for these only.
 
         Returns
         -------
@@ -178,17 +169,8 @@ class NASBench:
         self.total_epochs_spent = 0
 
     def evaluate(self, model_spec: ModelSpec, model_dir: str | os.PathLike) -> NoReturn:
-        """Not offered: the official library trains a network here.
-
-        Raises
-        ------
-        OutOfScope
-            Always.
-        """
-        raise OutOfScope(
-            "evaluate trains a network, which is out of the scope of nplib; query gives a result of NASBench-101, "
-            "and the official nasbench package trains"
-        )
+        """Not offered, and always an :class:`OutOfScope`: the official library trains a network here."""
+        raise OutOfScope("evaluate trains a network, which is out of the scope of nplib; query gives known results")
 
     def hash_iterator(self) -> KeysView[str]:
         """Module hashes of all cells, in the order of their first appearance in the file."""
@@ -196,10 +178,6 @@ class NASBench:
 
     def get_metrics_from_hash(self, module_hash: str) -> tuple[dict[str, Any], dict[int, list[dict[str, float]]]]:
         """Everything about a cell; free of charge, for analysis.
-
-        Parameters
-        ----------
-        module_hash : str
 
         Returns
         -------

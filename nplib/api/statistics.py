@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from nplib.benchmark import UnknownCell
@@ -13,7 +13,7 @@ class Unmade:
     """Stands for a value that nobody has asked for yet."""
 
 
-class Statistics(dict):
+class Statistics(MutableMapping, dict):
     """Something of every cell by its module hash. A change to it, or to a value, stays for the life of the object.
 
     What is asked for here takes memory from then on; :meth:`handed_out` keeps nothing.
@@ -26,13 +26,13 @@ class Statistics(dict):
     """
 
     def __init__(self, names: Iterable[str] | Mapping[str, Any], make: Callable[[str], dict]) -> None:
-        super().__init__(names if isinstance(names, Mapping) else dict.fromkeys(names, Unmade))
+        dict.__init__(self, names if isinstance(names, Mapping) else dict.fromkeys(names, Unmade))
         self._make = make
         self._made: dict[str, dict] = {}  # shared with shallow copies, as their values are
 
     def handed_out(self, name: str) -> dict:
         """A value that the caller may change."""
-        if name in self._made or (name in self and super().__getitem__(name) is not Unmade):
+        if name in self._made or (name in self and dict.__getitem__(self, name) is not Unmade):
             return copy.deepcopy(self[name])
         return self._make(name) if name in self else self[name]
 
@@ -45,27 +45,29 @@ class Statistics(dict):
         raise UnknownCell(f"{name!r} is no module hash of a cell that is there, or was taken out")
 
     def __getitem__(self, name: str) -> Any:
-        value = super().__getitem__(name)
+        value = dict.__getitem__(self, name)
         if value is not Unmade:
             return value
         if name not in self._made:
             self._made[name] = self._make(name)
         return self._made[name]
 
-    # What the interpreter would answer from what is stored, past the method above.
+    # What dict answers from what is stored, MutableMapping answers from the method above. These look at names alone,
+    # but for __iter__, which keeps the interpreter from copying what is stored.
+
+    __setitem__, __delitem__, __contains__, __len__ = (
+        dict.__setitem__,
+        dict.__delitem__,
+        dict.__contains__,
+        dict.__len__,
+    )
+    keys, clear, __reversed__ = dict.keys, dict.clear, dict.__reversed__
 
     def __iter__(self) -> Iterator[str]:
-        return super().__iter__()
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Mapping) or len(self) != len(other):
-            return False
-        return all(name in other and value == other[name] for name, value in self.items())
+        return dict.__iter__(self)
 
     def __ne__(self, other: object) -> bool:
         return not self == other
-
-    __hash__ = None
 
     def __or__(self, other: Mapping) -> dict:
         return {**self, **other}
@@ -73,44 +75,23 @@ class Statistics(dict):
     def __ror__(self, other: Mapping) -> dict:
         return {**other, **self}
 
+    def popitem(self) -> tuple[str, Any]:
+        name = next(reversed(self), None)
+        return name, self.pop(name)
+
     def __repr__(self) -> str:
         return f"<statistics of {len(self):,} cells by module hash>"
-
-    def __reduce__(self) -> tuple:
-        return _restored, (self._stored(), self._make, self._made)
-
-    def __deepcopy__(self, memo: dict) -> Statistics:
-        return _restored(copy.deepcopy(self._stored(), memo), self._make, copy.deepcopy(self._made, memo))
 
     def copy(self) -> Statistics:
         return _restored(self._stored(), self._make, self._made)
 
     __copy__ = copy
 
-    def get(self, name: str, default: Any = None) -> Any:
-        return self[name] if name in self else default  # noqa: SIM401 - this is what get does
+    def __deepcopy__(self, memo: dict) -> Statistics:
+        return _restored(copy.deepcopy(self._stored(), memo), self._make, copy.deepcopy(self._made, memo))
 
-    def items(self) -> ItemsView:
-        return ItemsView(self)
-
-    def values(self) -> ValuesView:
-        return ValuesView(self)
-
-    def pop(self, name: str, *default: Any) -> Any:
-        if name not in self and default:
-            return default[0]
-        value = self[name]
-        del self[name]
-        return value
-
-    def popitem(self) -> tuple[str, Any]:
-        name = next(reversed(self.keys()), None)
-        return name, self.pop(name)
-
-    def setdefault(self, name: str, default: Any = None) -> Any:
-        if name not in self:
-            self[name] = default
-        return self[name]
+    def __reduce__(self) -> tuple:
+        return _restored, (self._stored(), self._make, self._made)
 
 
 def _restored(stored: dict, make: Callable[[str], dict], made: dict[str, dict]) -> Statistics:

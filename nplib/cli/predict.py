@@ -98,18 +98,9 @@ def predict(
 
 def _load(weights: Path) -> tuple[str, Predictor | GPPredictor]:
     """A predictor and which kind it is, by what its file says of itself."""
-    from safetensors import SafetensorError, safe_open
+    from nplib._weights import read_weights
 
-    from nplib._files import expand
-
-    weights = expand(weights)
-    try:
-        with safe_open(weights, "np") as file:
-            about = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{weights} cannot be read as weights ({error}); nplib train --save writes such files"
-        ) from None
+    about, _ = read_weights(weights, "nplib train --save writes such files")
     if not {"gp", "config"} & set(about):
         raise UserError(f"{weights} does not say which predictor it is of; nplib train --save writes files that do")
     with waiting("starting"):
