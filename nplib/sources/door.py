@@ -190,14 +190,7 @@ def load(
 def fetch_full(folder: str | os.PathLike | None = None, which: str = "full", *, progress: bool = False) -> Path:
     """Download an official tfrecord into the folder of data; :func:`load` converts it when it is first asked for.
 
-    Parameters
-    ----------
-    folder : path, optional
-        As for :func:`data_folder`.
-    which : str
-        ``"full"``: every budget, 1.95 GB. ``"only108"``: 108 epochs only, 499 MB.
-    progress : bool
-        Whether to show a bar on stderr.
+    ``"full"`` has every budget, 1.95 GB; ``"only108"`` 108 epochs only, 499 MB. Other arguments as for :func:`load`.
 
     Raises
     ------

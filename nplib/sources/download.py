@@ -81,9 +81,8 @@ def fetch(
 
     Parameters
     ----------
-    remote : RemoteFile
-    folder : path
-        Made if it is not there.
+    remote, folder : RemoteFile, path
+        The folder is made if it is not there.
     progress : bool
         Whether to show a bar on stderr.
     tries : int
@@ -137,7 +136,7 @@ def _locked(path: Path, patience: float) -> Iterator[BinaryIO | None]:
             elif time.monotonic() - since > patience:
                 raise DownloadFailed(f"another process downloads {path} and gets no further; end it, or try later")
             time.sleep(0.05)
-        if not _is_at(part, path):
+        if not (path.exists() and os.path.samestat(os.fstat(part.fileno()), path.stat())):
             yield None
             return
         try:
@@ -150,10 +149,6 @@ def _locked(path: Path, patience: float) -> Iterator[BinaryIO | None]:
 
 def _size(part: BinaryIO) -> int:
     return os.fstat(part.fileno()).st_size
-
-
-def _is_at(part: BinaryIO, path: Path) -> bool:
-    return path.exists() and os.path.samestat(os.fstat(part.fileno()), path.stat())
 
 
 class _Download:
@@ -242,7 +237,9 @@ class _Download:
             raise _Cut(f"the server continued at byte {start} instead of {have:,}, so it is asked for the whole")
         # Not in chunks of one size: of a chunk that is cut, what had come of it would be lost.
         chunk = response.raw.read1(CHUNK_BYTES, decode_content=True)
-        if status == 200 and (whole is None or whole < _size(self.part)) and not self._begins_with(chunk):
+        self.part.seek(0)
+        begins_alike = chunk.startswith(self.part.read(len(chunk)))
+        if status == 200 and (whole is None or whole < _size(self.part)) and not begins_alike:
             raise DownloadFailed(
                 f"{self.remote.url}: the server sends something else than the {_size(self.part):,} bytes that are kept "
                 f"in {self.path}; try again from another network, or delete that file"
@@ -255,9 +252,8 @@ class _Download:
             self.begun = True
             self.bar.update(len(chunk))
             chunk = response.raw.read1(CHUNK_BYTES, decode_content=True)
-        if whole is not None and self.part.tell() < whole:
-            raise _Cut(f"the connection was cut before byte {whole:,}")
-        self.part.truncate()
+        if self.part.tell() < max(whole or 0, _size(self.part)):
+            raise _Cut(f"the server's answer ended at byte {self.part.tell():,}")
 
     def _check_kind(self, response: requests.Response, whole: int | None) -> None:
         """By what is told of the body, before any of it is taken: whether it can be the file, and has room."""
@@ -274,10 +270,6 @@ class _Download:
                 f"{self.path.parent} has {free / 1e6:,.1f} MB free, and {url} needs {needed / 1e6:,.1f} MB more; make "
                 "room, or name another folder"
             )
-
-    def _begins_with(self, chunk: bytes) -> bool:
-        self.part.seek(0)
-        return chunk.startswith(self.part.read(len(chunk)))
 
 
 def _place(response: requests.Response) -> tuple[int, int | None]:

@@ -83,7 +83,7 @@ def _read_lists(path: Path) -> dict[str, list]:
         table = json.loads(path.read_bytes())
     except OSError as error:
         raise BadSample(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         raise BadSample(f"{path} is no JSON ({error}); it may be another file, or cut short: get it again") from error
     if not isinstance(table, dict):
         raise BadSample(f"{path} holds a {type(table).__name__}; the sample is an object of lists")

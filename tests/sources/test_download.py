@@ -198,6 +198,9 @@ SIGN_IN = b"<html>Please sign in to the network</html>"
         ("text/html; charset=utf-8", True, SIGN_IN * 99_999),
         ("", True, SIGN_IN),
         ("", False, SIGN_IN),
+        ("", False, b""),
+        ("", True, b""),
+        ("", False, CONTENT[:500_000]),
     ],
 )
 def test_a_page_in_place_of_the_file_costs_nothing_that_was_there(server, get, tmp_path, kind, chunked, page, size):
