@@ -137,7 +137,7 @@ class Factor:
     given : int
         Trainings after which one of them is there.
     needed : float
-        Trainings of the other, by its mean curve; infinite if it does not get there.
+        Trainings of the other, by its mean curve, once it has a predictor; infinite if it does not get there.
     needed_low, needed_high : float
         95 % interval of these, by bootstrap over searches of both; NaN of fewer than 5 searches of either.
     most : int
@@ -307,7 +307,8 @@ def _needed(
         raise MissingMetric(
             f"searches cannot be compared by {by} accuracy, which the benchmark does not have of every cell"
         )
-    curves = np.where(np.isnan(curves), -1, curves)  # nothing kept yet
+    # Before its first proposal a search is a random one, whatever chance gives it; or it keeps nothing yet.
+    curves = np.where(np.isnan(curves) | (np.arange(other.queries) < other.first), -1, curves)
     needed = queries_to_reach(curves.mean(axis=0), ends.mean())
     low, high = np.nan, np.nan
     if min(len(ends), len(curves)) >= LEAST_SEARCHES:

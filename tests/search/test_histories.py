@@ -123,6 +123,13 @@ def test_tables_have_what_histories_and_factors_say(trainings):
     )
 
 
+def test_a_search_is_not_there_before_it_proposes():
+    """By the mean test accuracy of random cells it might be, by chance."""
+    lucky = made_up([[0.9, 0.91, 0.92, 0.93]] * 5, [[0.95, 0.7, 0.8, 0.9]] * 5, first=2)
+    rival = made_up([[0.9]] * 5, [[0.8]] * 5)
+    assert factor_to_reach(lucky, rival, 1).needed == 3
+
+
 def test_few_searches_have_no_interval():
     few, many = made_up([[0.5, 0.9]] * 4, [[0.5, 0.8]] * 4), made_up([[0.5, 0.9]] * 9, [[0.5, 0.8]] * 9)
     for ours, other in ((few, many), (many, few)):
