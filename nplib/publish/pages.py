@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -24,7 +25,6 @@ from nplib.publish.project import toc_pages
 QUICK_BANNER = "Quick build: fewer seeds and repeats; figures are rougher than the full book's."
 # Colours and progress of a terminal, which Sphinx writes into its log too.
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_ACTIVE = re.compile(r"<\s*(script|iframe|object|embed)\b|<[^>]+\son\w+\s*=|(href|src)\s*=\s*.?\s*javascript:", re.I)
 _SHOWN = ("text/html", "text/markdown", "image/svg+xml")
 # A builder whose parent is gone, however it went, ends too: the pipe that is its standard input closes.
 _BUILDER = """
@@ -34,6 +34,21 @@ from jupyter_book.cli.main import main
 sys.argv[0] = "jupyter-book"
 main()
 """
+
+
+class _Active(HTMLParser):
+    """Tags of a text that a browser might run."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = ((name, (value or "").strip().lower()) for name, value in attrs)
+        runs = any(name.startswith("on") or value.startswith("javascript:") for name, value in values)
+        if runs or tag in ("script", "iframe", "object", "embed"):
+            self.found.append(self.get_starttag_text() or tag)
 
 
 class PagesFailed(UserError):
@@ -110,8 +125,8 @@ def _make_page(page: Path, warning: str) -> None:
     content = json.loads(page.read_text(encoding="utf8"))
     shown = [output.get("data", {}) for cell in content["cells"] for output in cell.get("outputs", ())]
     for text in ("".join(data[kind]) for data in shown for kind in _SHOWN if kind in data):
-        if found := _ACTIVE.search(text):
-            raise PagesFailed(f"{page}: an output holds {found.group()[:80]!r}, which a browser might run; escape it")
+        if found := _Active(text).found:
+            raise PagesFailed(f"{page}: an output holds {found[0][:80]!r}, which a browser might run; escape it")
     for cell in content["cells"] if warning else ():
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown" and (title := re.search("^# .*$", source, re.MULTILINE)):

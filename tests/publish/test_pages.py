@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -160,8 +159,7 @@ def test_pages_are_replaced_only_when_new_ones_are_whole(tmp_path):
     assert sorted(path.name for path in (book / "_build").iterdir() if path.is_dir()) == ["html", "source"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_the_builder_of_the_pages_ends_with_what_started_it(tmp_path, how):
+def test_the_builder_of_the_pages_ends_with_what_started_it(tmp_path):
     book = write_book(tmp_path / "book")
     (book / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
     builder = book / "waits.py"  # an extension of Sphinx that tells who it is, and waits
@@ -176,7 +174,7 @@ def test_the_builder_of_the_pages_ends_with_what_started_it(tmp_path, how):
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     note = tmp_path / "pid"
     wait_for(lambda: note.exists() and note.read_text(), "Sphinx to run", 60)
-    process.send_signal(how)
+    process.kill()
     process.wait(30)
     child = int(note.read_text())
     wait_for(lambda: not Path(f"/proc/{child}/cmdline").exists() or not is_alive(child), "Sphinx to end")
@@ -212,7 +210,7 @@ def test_sources_may_be_closed_to_writing(tmp_path):
     [
         ("text/html", "<p><script>alert(1)</script>"),
         ("text/markdown", "from **data**: <svg onload=alert(1)>"),
-        ("text/markdown", "< SCRIPT src=x>"),
+        ("text/markdown", "4 < 5 <SCRIPT src=x>"),
         ("image/svg+xml", '<svg><a href="javascript:alert(1)">x</a></svg>'),
     ],
 )
@@ -224,7 +222,7 @@ def test_outputs_that_a_browser_might_run_are_refused(tmp_path, kind, text):
     nbformat.write(content, page)
     with pytest.raises(PagesFailed, match=r"01_first\.ipynb: an output holds .* which a browser might run"):
         assemble(book, book, tmp_path / "source")
-    content.cells[-1].outputs[0].data[kind] = "4 < 5, on = 'x', <b>bold</b>"
+    content.cells[-1].outputs[0].data[kind] = "4 < 5, on = 'x', <b title='only one = 1'>bold</b>"
     nbformat.write(content, page)
     assemble(book, book, tmp_path / "source")
 

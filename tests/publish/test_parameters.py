@@ -94,9 +94,7 @@ def papermill(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [
-        (("-p", "quick", "false", "-p", "draws", "7"), "[7, False]"),
-        (("-r", "quick", "True", "-r", "draws", "7"), "[7, True]"),
-        (("-p", "quick", "no"), "[5000, False]"),
+        (("-r", "quick", "no", "-r", "draws", "7"), "[7, False]"),
         (("-y", "quick: 'false'"), "[5000, False]"),
         ((), "[5000, False]"),
     ],
