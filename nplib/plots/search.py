@@ -106,33 +106,6 @@ def accuracy_by_time(
     return finish(figure)
 
 
-def by_first(values: Mapping[str, Mapping[int, Mapping[int, np.ndarray]]], what: str) -> Figure:
-    """What searches of a total of trainings end with, against how many of these are random; a panel a predictor.
-
-    Parameters
-    ----------
-    values : mapping of predictors to mappings of totals to mappings of numbers of random cells to arrays, shape (S,)
-        Accuracies, fractions.
-    what : str
-        Label of the axis of accuracy.
-    """
-    figure, axes = columns(len(values), width=4.7, height=3.9, sharey=True)
-    for panel, (title, by_total) in zip(axes, values.items(), strict=True):
-        for number, (total, by_count) in enumerate(by_total.items()):
-            counts = np.array(list(by_count))
-            means = np.array([100 * row.mean() for row in by_count.values()])
-            errors = [100 * row.std(ddof=1) / len(row) ** 0.5 if len(row) > 1 else 0 for row in by_count.values()]
-            shift = 1 + 0.012 * (number - (len(by_total) - 1) / 2)  # so that bars of several totals hide no other
-            panel.errorbar(counts * shift, means, errors, fmt="o-", color=PALETTE[number], label=f"{total:,} in all")
-        every = sorted({count for by_count in by_total.values() for count in by_count})
-        panel.set(xscale="log", xlabel="of them random, N", title=title)
-        panel.set_xticks(every, [str(count) for count in every])
-        panel.set_xticks([], minor=True)
-    axes[0].set_ylabel(what)
-    _legend(figure, axes[0])
-    return finish(figure)
-
-
 def seen_against_test(
     trainings: Trainings, chosen: Mapping[str, np.ndarray], zooms: tuple[tuple[float, float], ...]
 ) -> Figure:

@@ -24,7 +24,6 @@ HISTORY = Histories((0, 1), np.arange(8).reshape(2, 4), VALIDATION, TEST, SECOND
 LATE = replace(HISTORY, first=3)
 FACTORS = {"test": Factor(0.92, 4, 2, 1, 3, 4, by_rival=True), "seen": Factor(0.95, 2, np.inf, 4, np.inf, 4, False)}
 UNTESTED = Histories((0, 1), np.arange(8).reshape(2, 4), VALIDATION, np.full((2, 4), np.nan), SECONDS)
-BY_FIRST = {2: np.array([0.93, 0.95]), 8: np.array([0.94, 0.94])}
 
 
 def made_up_trainings() -> Trainings:
@@ -36,7 +35,6 @@ def made_up_trainings() -> Trainings:
 DRAWN = {
     "accuracy_by_queries": lambda: plots_search.accuracy_by_queries({"a": HISTORY, "b": LATE}, 1, 4, FACTORS),
     "accuracy_by_time": lambda: plots_search.accuracy_by_time({"a": HISTORY}, 3600 * np.array([0.5, 1, 2.5, 4, 9])),
-    "by_first": lambda: plots_search.by_first({"one": {10: BY_FIRST, 20: BY_FIRST}, "two": {10: BY_FIRST}}, "accuracy"),
     "seen_against_test": lambda: plots_search.seen_against_test(
         made_up_trainings(), {"best": np.array([3])}, ((0.8, 1.0), (0.9, 0.95))
     ),
@@ -78,15 +76,6 @@ def test_time_is_in_hours_and_no_further_than_all_searches_go():
     (line,) = DRAWN["accuracy_by_time"]().axes[0].lines
     np.testing.assert_allclose(line.get_xdata(), [1, 2.5, 4])
     np.testing.assert_allclose(line.get_ydata(), 100 * HISTORY.best_test.mean(axis=0)[[0, 1, 3]])
-
-
-def test_a_panel_a_predictor_with_standard_errors():
-    first, second = DRAWN["by_first"]().axes
-    assert [len(panel.containers) for panel in (first, second)] == [2, 1]
-    line, _, (bars,) = second.containers[0].lines
-    np.testing.assert_allclose(line.get_ydata(), [94, 94])
-    heights = [np.ptp(segment[:, 1]) for segment in bars.get_segments()]
-    np.testing.assert_allclose(heights, [2 * 1.0, 0], atol=1e-9)  # sd of .93 and .95 over the root of 2, both ways
 
 
 def test_chosen_cells_are_marked():
