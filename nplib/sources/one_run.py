@@ -60,8 +60,8 @@ def read_one_run(path: str | os.PathLike) -> Benchmark:
     """
     path = expand(path)
     space = load_space()
-    order = np.argsort(space.hashes)
     accuracy = _read_array(path, len(space))
+    order = np.argsort(space.hashes)
     sha256 = ONE_RUN.digest_of(path)
     if sha256 != ONE_RUN.sha256:
         _check_order(path, accuracy, space, order)

@@ -34,7 +34,7 @@ def test_every_cell_has_the_test_accuracy_of_its_run_0(benchmark, shared, table)
     first = [runs["108"][0]["final_test_accuracy"] for runs in known.values()]
     assert len(known) == 54
     assert benchmark.values("test_accuracy")[benchmark.indices(list(known))] == pytest.approx(first, abs=1e-7)
-    assert benchmark.values("test_accuracy") == pytest.approx(table, abs=1e-7)
+    np.testing.assert_allclose(benchmark.values("test_accuracy"), table, rtol=0, atol=1e-7)
     assert len(benchmark) == 423_624 and np.count_nonzero(~np.isnan(benchmark.metrics)) == len(benchmark)
 
 
