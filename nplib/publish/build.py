@@ -218,6 +218,8 @@ class _Run:
 
     def run(self, notebooks: Sequence[Notebook], jobs: int) -> None:
         """Bring executed copies up to date, the longest first, and those that gather results after all others."""
+        # Kernels that begin at once would each try to make it.
+        (self.build / "ipython" / "profile_default").mkdir(parents=True, exist_ok=True)
         kernels = Kernels(environment(self.project, max(1, joblib.cpu_count() // jobs)))
         order = sorted(notebooks, key=lambda notebook: (notebook.gathers, -self.seconds(notebook)))
         makers = [str(notebook.page) for notebook in order if not notebook.gathers]
