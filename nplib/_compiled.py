@@ -11,6 +11,7 @@ import logging
 import pickle
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numba
@@ -35,6 +36,12 @@ def compiled(function: Callable) -> Callable:
     return dispatcher
 
 
+@cache
+def _stamp(folder: Path) -> str:
+    """What changes with any module of a folder: compiled functions call none from elsewhere."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).hexdigest()[:16]
+
+
 class _Kept(NullCache):
     """Compiled forms of a function as files, each with the digest of what is in it."""
 
@@ -42,8 +49,7 @@ class _Kept(NullCache):
         source = Path(function.__code__.co_filename)
         self.beside = source.parent / "__pycache__" / FOLDER
         self.name = f"{source.stem}.{function.__qualname__}"
-        # Compiled functions call none of another module, so that their own file says it all.
-        self.stamp = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+        self.stamp = _stamp(source.parent)
 
     def _folders(self) -> Iterator[Path]:
         """Where they may be, the first where they can be written being the one where they are."""

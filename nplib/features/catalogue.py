@@ -43,7 +43,7 @@ class Feature:
     group : str
         What it is about, in a word.
     written_by : str
-        The module that computes it: graph, energy, walks or visits.
+        What computes it: the module graph, energy or walks; visits are the last groups of walks.
     formula : str
         What it is, in the notation of :mod:`nplib.features.catalogue`.
     reason : str

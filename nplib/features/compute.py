@@ -29,7 +29,6 @@ from nplib.features.catalogue import (
     FEATURES,
     GRAPH_FEATURES,
     NAMES,
-    WALK_FEATURES,
     Feature,
 )
 
@@ -81,7 +80,6 @@ def compute_features(cells: Cells, *, progress: bool = False) -> np.ndarray:
     # Compiled: only loaded when there is something to compute.
     from nplib.features.energy import write_energy_features
     from nplib.features.graph import write_graph_features
-    from nplib.features.visits import write_visit_features
     from nplib.features.walks import write_walk_features
 
     arrays = _checked(cells)
@@ -89,7 +87,6 @@ def compute_features(cells: Cells, *, progress: bool = False) -> np.ndarray:
     features = np.empty((count, len(FEATURES)))
     energy_column = len(GRAPH_FEATURES)
     walk_column = energy_column + len(ENERGY_FEATURES)
-    visit_column = walk_column + len(WALK_FEATURES)
     input_gradient = NAMES.index("log_gradient_input")
 
     def fill(start: int) -> int:
@@ -99,9 +96,8 @@ def compute_features(cells: Cells, *, progress: bool = False) -> np.ndarray:
         vertex_energy, vertex_gradient = np.zeros((2, len(values), MAX_VERTICES))
         write_graph_features(*graphs, values, 0)
         write_energy_features(*graphs, vertex_energy, vertex_gradient, values, energy_column)
-        write_walk_features(*graphs, vertex_energy, values, walk_column)
         known = vertex_energy, vertex_gradient, values[:, input_gradient]
-        write_visit_features(*graphs, *known, values, visit_column)
+        write_walk_features(*graphs, *known, values, walk_column)
         return len(values)
 
     with (

@@ -16,7 +16,7 @@ import numpy as np
 
 from nplib._compiled import compiled
 from nplib.cell import MAX_VERTICES
-from nplib.features.graph import CONV1X1_CODE, CONV3X3_CODE, MAXPOOL_CODE, NUM_OPERATIONS
+from nplib.features.graph import CONV1X1_CODE, CONV3X3_CODE, MAXPOOL_CODE, NUM_OPERATIONS, count_feeders
 
 # Part of a feature map's variance that a 3x3 max-pool leaves. The largest of nine independent normal numbers has .36
 # of the variance of one, but neighbours in a map are alike, and the pool has stride 1.
@@ -33,15 +33,6 @@ STARTING_CORRELATIONS = np.array([0.5, 0.95])
 CELLS_PASSED = np.array([1, 3, 9])
 
 NUM_SOURCES = 2 * MAX_VERTICES
-
-
-@compiled
-def _count_feeders(size, edges):
-    """Interior vertices that feed the output."""
-    feeders = 0
-    for v in range(1, size - 1):
-        feeders += edges[v, size - 1]
-    return feeders
 
 
 @compiled
@@ -87,7 +78,7 @@ def _source_shares(size, edges, operations, read, carried, share, pools):
     added before a convolution and concatenated before the output.
     """
     last = size - 1
-    feeders = _count_feeders(size, edges)
+    feeders = count_feeders(size, edges)
     energy = 0.0
     for v in range(1, size):
         pools[v] = 0
@@ -117,7 +108,7 @@ def _source_shares(size, edges, operations, read, carried, share, pools):
 def _write_energies(size, edges, operations, carried, carried_energy, read_energy, output_energy, row, at):
     """Energies of the output, the largest of a vertex and of what one reads; what the output's is made of."""
     last = size - 1
-    feeders = _count_feeders(size, edges)
+    feeders = count_feeders(size, edges)
     largest = 0.0
     largest_read = 0.0
     part = row[at + 3 : at + 9]  # conv3x3, conv1x1; the same and the input through a pool; the input
@@ -232,7 +223,7 @@ def _write_gradients(size, edges, operations, read_energy, output_energy, gradie
     Also sets ``gradient``, shape (7,), at the interior vertices.
     """
     last = size - 1
-    feeders = _count_feeders(size, edges)
+    feeders = count_feeders(size, edges)
     gradient[:] = 0
     at_weights = np.zeros(NUM_OPERATIONS)
     at_projections = 1.0 * edges[0, last]

@@ -4,7 +4,7 @@ Every ``_write_`` function takes one cell (its number of vertices, adjacency, sh
 (7,)), writes one group of features into ``row``, shape (F,), from place ``at`` on, and returns the next place. Their
 names, in the same order, and their formulas stand in :mod:`nplib.features.catalogue`.
 
-The compiler's cache only sees changes in a function's own file: compiled functions call none of another module.
+What is kept of compiled functions goes by the files of this folder: they call none from elsewhere.
 """
 
 from __future__ import annotations
@@ -41,6 +41,15 @@ IMAGE_CHANNELS = 3
 # Added to the weights of a cell, as a fraction of those of a 1x1 convolution on all channels. The fewest that a cell
 # has, .25, hardly notice.
 CHANNEL_COST_FLOOR = 0.02
+
+
+@compiled
+def count_feeders(size, edges):
+    """Interior vertices that feed the output."""
+    feeders = 0
+    for v in range(1, size - 1):
+        feeders += edges[v, size - 1]
+    return feeders
 
 
 @compiled
@@ -136,9 +145,7 @@ def _smallest_cut(size, edges):
 @compiled
 def _write_capacity(size, edges, row, at):
     """Largest flow from input to output, when a vertex lets its channels through (as fractions of the output's)."""
-    feeders = 0
-    for v in range(1, size - 1):
-        feeders += edges[v, size - 1]
+    feeders = count_feeders(size, edges)
     # All interior vertices have as many channels, so the smallest cut is that of the fewest vertices.
     row[at] = edges[0, size - 1]
     if feeders > 0:
@@ -186,9 +193,7 @@ def _write_channels(size, edges, operations, row, at):
     remainder of the division, all interior vertices have the same.
     """
     last = size - 1
-    feeders = 0
-    for v in range(1, last):
-        feeders += edges[v, last]
+    feeders = count_feeders(size, edges)
     width = 1 / feeders if feeders else 1.0
     row[at : at + 6] = 0
     projected = 1.0 * edges[0, last]
@@ -279,9 +284,7 @@ def _write_pairs(size, operations, distance, row, at):
 def _channels(size, edges, outputs, channels):
     """Channels of the interior vertices of a module with so many outputs (:func:`nplib.cell.vertex_channels`)."""
     last = size - 1
-    feeders = 0
-    for v in range(1, last):
-        feeders += edges[v, last]
+    feeders = count_feeders(size, edges)
     served = 0
     for v in range(1, last):
         if edges[v, last]:

@@ -1,4 +1,4 @@
-"""nplib.features.visits: features by what a walk visits are what plain sums over all paths say."""
+"""nplib.features.walks: features by what a walk visits are what plain sums over all paths say."""
 
 import math
 from collections import Counter
