@@ -38,6 +38,9 @@ def book(
             metavar="NUMBER", min=1, help="Notebooks at a time; as many as cores and free memory allow if not given."
         ),
     ] = None,
+    keep_record: Annotated[
+        bool, typer.Option("--record", help="Keep what a whole build of real data found, for the front page.")
+    ] = False,
     project: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="The book's folder; the current one or one above it if not given."),
@@ -63,6 +66,12 @@ def book(
         watch=_Lines(),
         progress=True,
     )
+    if keep_record:
+        from nplib.publish.findings import record
+        from nplib.publish.project import find_project
+
+        root = find_project(project or ".")
+        Results().say(f"recorded: {record(root / '_build' / 'results', root)}")
     if index is not None:
         Results().say(f"the book: {index}")
 

@@ -1,0 +1,103 @@
+"""The five findings of the front page, from the results of a build: this one if it is whole and of real data, else one
+that was recorded.
+
+``nplib book --record`` writes those of a whole build of real data to ``book/recorded.json``, with version and date.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import nplib
+from nplib._files import write_json
+from nplib.benchmark import SURROGATE
+from nplib.errors import UserError
+from nplib.publish.page import ResultsMissing, load_results
+from nplib.publish.project import find_project
+
+NOTEBOOKS = ("04_train", "05_classifier", "06_noise_case_study", "08_search", "09_few_labels")
+RECORDED = "recorded.json"
+# What the front page reads of each notebook's results; the rest is not recorded.
+KEPT = {
+    "04_train": ("settings", "ceilings", "metric"),
+    "05_classifier": ("by_training_cells", "all_cells", "constant_mse_percent2_passing"),
+    "06_noise_case_study": ("of_error", "poor_share_of_error", "rank_ceiling"),
+    "08_search": ("searches", "factors_to_reach", "judged_by"),
+    "09_few_labels": ("kendall_tau", "ceiling_tau"),
+}
+
+
+def of_build(folder: str | os.PathLike = "") -> dict[str, object]:
+    """What this build found.
+
+    Parameters
+    ----------
+    folder : path
+        Of the notebooks' results; the project's if not given.
+
+    Raises
+    ------
+    ResultsMissing
+        If a notebook has not run, or with other data than the others.
+    """
+    source = load_results(folder, NOTEBOOKS[0])["source"]
+    results = {name: load_results(folder, name, source) for name in NOTEBOOKS}
+    quick = any(of.get("quick") for of in results.values())
+    kept = {name: {key: results[name][key] for key in KEPT[name] if key in results[name]} for name in NOTEBOOKS}
+    return {"source": source, "quick": quick, "version": nplib.__version__, "results": kept}
+
+
+def findings(folder: str | os.PathLike = "", project: str | os.PathLike = ".") -> dict[str, object]:
+    """What the front page tells: of this build if it is whole and real, else what was recorded, else of this one.
+
+    ``recorded`` in it is the date of a record, empty where it is of this build.
+
+    Raises
+    ------
+    ResultsMissing
+        If there is neither.
+    """
+    here, problem = None, ""
+    try:
+        here = of_build(folder) | {"recorded": ""}
+    except ResultsMissing as error:
+        problem = str(error)
+    if here and not here["quick"] and here["source"] != SURROGATE:
+        return here
+    with suppress(UserError, OSError):
+        return json.loads((find_project(project) / "book" / RECORDED).read_text(encoding="utf8"))
+    if here is None:
+        raise ResultsMissing(problem)
+    return here
+
+
+def record(folder: str | os.PathLike, project: str | os.PathLike) -> Path:
+    """Keep what a whole build of real data found, for front pages of other builds.
+
+    Raises
+    ------
+    UserError
+        If the build is quick, or of the surrogate.
+    """
+    found = of_build(folder)
+    if found["quick"] or found["source"] == SURROGATE:
+        what = "quick" if found["quick"] else "of the surrogate"
+        raise UserError(f"this build is {what}; only a whole one of real data is recorded: nplib book --data one-run")
+    target = find_project(project) / "book" / RECORDED
+    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    write_json(target, _rounded(found) | {"recorded": date}, overwrite=True)
+    return target
+
+
+def _rounded(value: object) -> object:
+    """Numbers to six digits: a record is read by people too."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value
