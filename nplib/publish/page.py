@@ -20,35 +20,29 @@ A judgement is one short line, and none at all of too few draws::
 from __future__ import annotations
 
 import html
-import json
 import math
-import os
 import re
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown
 from myst_nb import glue
 
-import nplib
-from nplib._files import write_json
 from nplib.benchmark import SURROGATE, Benchmark
 from nplib.errors import UserError
 from nplib.metrics import MeanSd, summarize
-from nplib.publish.project import find_project
+
+# Pages find all that they use here.
+from nplib.publish.results import about as about
+from nplib.publish.results import load_results as load_results
+from nplib.publish.results import save_results as save_results
 
 UNKNOWN = "–"
 LEAST_DRAWS = 8  # an interval of fewer is wider than what it is asked about, and its own width is chance
-
-
-class ResultsMissing(UserError):
-    """Results of another notebook are asked for that it has not written yet, or has written of other data."""
 
 
 def show(**numbers: str | int) -> Markdown:
@@ -229,27 +223,14 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]#|$~])", r"\\\1", html.escape(printable, quote=False))
 
 
-def about(benchmark: Benchmark) -> str:
-    """Source, number of cells, and what kind of results, for a sentence that says once what a page rests on."""
-    kind = "" if benchmark.labels.startswith(benchmark.kind) else f" ({benchmark.kind})"
-    return f"{benchmark.source}, {len(benchmark):,} cells{kind}; {benchmark.labels}"
-
-
 def data_note(benchmark: Benchmark) -> Markdown:
-    """The same as a line of its own."""
+    """What the page rests on (:func:`about`), as a line of its own."""
     return Markdown(_set_off(f"> **Data:** {plain(about(benchmark))}."))
 
 
 @dataclass
 class Checks:
-    """A table of what is seen beside what is expected.
-
-    Parameters
-    ----------
-    source : str
-        Of the data, where known numbers of NASBench-101 are expected of it. The surrogate is set beside them, with its
-        difference, and is not held to match: it is a model.
-    """
+    """A table of what is seen beside what is expected; for the surrogate, a model, how far off it is."""
 
     source: str = ""
     rows: list[tuple[str, str, str, str]] = field(default_factory=list)
@@ -264,10 +245,6 @@ class Checks:
         allowed = format(expected, style) + (f" ± {format(within, style)}" if within else "")
         self.rows.append((what, format(seen, style), allowed, "yes" if match else "no"))
 
-    @property
-    def mismatches(self) -> int:
-        return sum(match == "no" for *_, match in self.rows)
-
     def table(self) -> pd.DataFrame:
         """The table, to be shown."""
         names, *columns = zip(*self.rows, strict=True) if self.rows else ((), (), (), ())
@@ -276,78 +253,7 @@ class Checks:
         return pd.DataFrame(dict(zip(heads, columns, strict=True)), index=names)
 
 
-def results_path(folder: str | os.PathLike = "") -> Path | None:
-    """Where notebooks leave their results: the folder given, else ``_build/results`` of the project.
-
-    The project is the folder at work or one above, or the one that this package is installed from; None if there is no
-    such, so that nothing is written into folders of others.
-    """
-    if folder:
-        return Path(folder).expanduser()
-    for start in (Path.cwd(), Path(nplib.__file__).parent):
-        with suppress(UserError):
-            return find_project(start) / "_build" / "results"
-    return None
-
-
-def save_results(folder: str | os.PathLike, name: str, benchmark: Benchmark, results: Mapping[str, object]) -> None:
-    """Write the results of one notebook as JSON, with the source and the labels of the data that they are of.
-
-    Without a project to keep them in, or one that may be written to, a line says so and nothing is lost but the file.
-
-    Raises
-    ------
-    UserError
-        If the folder was named and cannot be written to.
-    """
-    path = results_path(folder)
-    try:
-        if path is None:
-            raise OSError("no project here")
-        path.mkdir(parents=True, exist_ok=True)
-        of = {"source": benchmark.source, "labels": benchmark.labels, "about": about(benchmark)}
-        write_json(path / f"{name}.json", of | dict(results), overwrite=True)
-    except OSError as error:
-        problem = f"results of {name} are not kept ({error}); name a folder for them: results_folder"
-        if folder:
-            raise UserError(problem) from error
-        print(problem)
-
-
-def load_results(folder: str | os.PathLike, name: str, source: str | None = None) -> dict[str, object]:
-    """Read the results of another notebook.
-
-    Parameters
-    ----------
-    folder, name : path, str
-        As for :func:`save_results`.
-    source : str, optional
-        Where the data must be from, so that results of different data are not set side by side as if of one.
-
-    Raises
-    ------
-    ResultsMissing
-        If that has not run yet, or with other data.
-    """
-    path = (results_path(folder) or Path("_build", "results")) / f"{name}.json"
-    advice = f"run notebook {name} with the same data, or all of them with `nplib book`"
-    if not path.is_file():
-        raise ResultsMissing(f"{path} is not there: {advice}")
-    results = json.loads(path.read_text())
-    if source is not None and results["source"] != source:
-        raise ResultsMissing(f"{path} is of {results['source']}, and the others are of {source}: {advice}")
-    return results
-
-
-# The two below serve pages whose sentences still stand in code, and go with the last of these.
-
-
 def finding(text: str, source: str = "") -> Markdown:
-    """A paragraph that the notebook computed; one about the surrogate says so."""
+    """A paragraph that code put together, for a page whose sentences do not stand in Markdown."""
     text = f"*On the surrogate:* {text}" if source == SURROGATE else text
     return Markdown(_set_off(" ".join(text.split())))
-
-
-def heading(text: str, source: str) -> str:
-    """The heading of a column of numbers; those of the surrogate say so."""
-    return f"{text}, on the surrogate" if source == SURROGATE else text

@@ -13,22 +13,20 @@ from nplib.errors import UserError
 from nplib.metrics import summarize
 from nplib.publish.page import (
     Checks,
-    ResultsMissing,
     about,
     data_note,
     finding,
-    heading,
     interval,
     load_results,
     mean_sd,
     percent,
     plain,
-    results_path,
     save_results,
     show,
     table,
     verdict,
 )
+from nplib.publish.results import ResultsMissing, results_path
 
 SENTENCE = "An error of {glue:text}`mse`, {glue:text}`poor` of all {glue:text}`cells` cells."
 CODE = """
@@ -129,7 +127,6 @@ def test_the_surrogate_stands_beside_known_figures_and_need_not_match_them():
     assert table.columns.tolist() == ["surrogate", "NASBench-101", "difference"]
     assert table.loc["mean"].tolist() == ["0.281", "0.279", "+0.002"]
     assert table.loc["cells"].tolist() == ["423,624", "423,624", "+0"]
-    assert checks.mismatches == 0
 
 
 def test_what_is_found_on_the_surrogate_says_so(small_surrogate):
@@ -137,7 +134,6 @@ def test_what_is_found_on_the_surrogate_says_so(small_surrogate):
     assert "not measurements" in data_note(small_surrogate).data
     assert finding("half of them", "surrogate").data == "*On the surrogate:* half of them"
     assert finding("half of them", "sample").data == "half of them"
-    assert [heading("MSE", source) for source in ("surrogate", "full")] == ["MSE, on the surrogate", "MSE"]
 
 
 def test_results_come_back_with_the_data_that_they_are_of(tmp_path, small_surrogate):
