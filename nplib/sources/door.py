@@ -117,21 +117,16 @@ def choose(
         say("auto takes full: the best there is")
         return "full"
     found = _find_part("one-run", folder)
-    here, why = found.is_here, found.where
     if found.state == "missing" and os.environ.get(VARIABLES["one-run"]):
-        raise DataUnavailable(why)
+        raise DataUnavailable(found.where)
+    why = "" if found.is_here else found.where
     if found.state == "to download":
-        try:
-            _check_reached(PARTS["one-run"].url)
-            fetch(PARTS["one-run"], _keep_in(folder), progress=progress, tries=1, timeout=SECONDS_TO_REACH)
-            here = True
-        except UserError as error:
-            why = str(error)
-    if here:
-        say(f"auto takes one-run: full is not in {folder}, and one-run has a real result of every cell")
-        return "one-run"
-    say(f"auto takes {SURROGATE}: full is not in {folder}, and one-run cannot be had: {why}")
-    return SURROGATE
+        why = _fetch_at_once(PARTS["one-run"], folder, progress)
+    if why:
+        say(f"auto takes {SURROGATE}: full is not in {folder}, and one-run cannot be had: {why}")
+        return SURROGATE
+    say(f"auto takes one-run: full is not in {folder}, and one-run has a real result of every cell")
+    return "one-run"
 
 
 def load(
@@ -264,7 +259,7 @@ def _other_ways(remote: RemoteFile, folder: Path) -> str:
     named = next((f", or set {VARIABLES[name]} to its path" for name in PARTS if PARTS[name] == remote), "")
     return (
         f"get {remote.name} in another way and put it into {folder} as {remote.name}{named}; or use {SURROGATE}, which "
-        f"needs no file; or full: {_find_full(folder).where}"
+        "needs no file"
     )
 
 
@@ -280,23 +275,29 @@ def _download(remote: RemoteFile, folder: Path, progress: bool) -> Path:
         raise DataUnavailable(f"{error}. Try again later, or {_other_ways(remote, folder)}") from error
 
 
-def _check_reached(url: str) -> None:
-    """Raise DownloadFailed unless a server answers soon. Names may take long to resolve, hence the thread."""
+def _fetch_at_once(remote: RemoteFile, folder: Path, progress: bool) -> str:
+    """Download a part if its server answers at once; what went wrong, or nothing. A name may take long to resolve."""
     import requests
 
-    answers: list[requests.Response | str] = []
+    problems = ["no answer"]
 
     def ask() -> None:
         try:
-            answers.append(requests.head(url, timeout=SECONDS_TO_REACH))
+            requests.head(remote.url, timeout=SECONDS_TO_REACH)
+            problems.clear()
         except requests.RequestException as error:
-            answers.append(reason_of(error))
+            problems[:] = [reason_of(error)]
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(SECONDS_TO_REACH)
-    if not answers or isinstance(answers[0], str):
-        raise DownloadFailed(f"{url} cannot be reached ({answers[0] if answers else 'no answer'})")
+    if problems:
+        return f"{remote.url} cannot be reached ({problems[0]})"
+    try:
+        fetch(remote, _keep_in(folder), progress=progress, tries=1, timeout=SECONDS_TO_REACH)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _read(path: Path, progress: bool) -> Benchmark:

@@ -127,7 +127,7 @@ def test_without_network_it_is_said_what_to_do(folder, name, variable):
     remote = sources.PARTS[name]
     with pytest.raises(DataUnavailable, match="cannot be reached") as caught:
         load(name, folder=folder)
-    for told in (remote.url, f"put it into {folder} as {remote.name}", variable, "surrogate", "nasbench.hdf5"):
+    for told in (remote.url, f"put it into {folder} as {remote.name}", variable, "surrogate"):
         assert told in str(caught.value)
 
 
