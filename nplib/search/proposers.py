@@ -158,7 +158,7 @@ def make_proposer(name: str, everything: Cells, labels: int, **options) -> Propo
     labels : int
         How many cells it learns from at first.
     options
-        Of :func:`best_predicted`.
+        Of :func:`~nplib.search.proposers.best_predicted`.
 
     Raises
     ------

@@ -88,7 +88,7 @@ class TwoStagePrediction:
         dict of str to list, length M
             Those of :func:`~nplib.two_stage.classification.classification_figures`, ``accepted`` (how many) and
             ``average_precision``; ``mse_percent2`` and ``kendall_tau`` of both stages together, on all cells; and
-            those of :func:`regressor_figures` of the second stage alone.
+            those of :func:`~nplib.two_stage.prediction.regressor_figures` of the second stage alone.
 
         Raises
         ------
