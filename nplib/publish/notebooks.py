@@ -89,7 +89,7 @@ def _normal(path: Path) -> nbformat.NotebookNode:
 
 
 def find_notebooks(project: Path, only: Sequence[str] = ()) -> list[Notebook]:
-    """Every notebook that ``_toc.yml`` names, or those of these names; :class:`~nplib.publish.parameters.BadParameter` if there is none such."""
+    """Every notebook that ``_toc.yml`` names, or those of these names; an error if there is none such."""
     notebooks = [read_notebook(project, page) for page in toc_pages(project) if page.suffix == ".ipynb"]
     known = [notebook.name for notebook in notebooks]
     unknown = [name for name in only if name not in known]

@@ -36,7 +36,7 @@ def fit_value(parameter: Parameter, value: object) -> object:
     """A value of the parameter's type (bool, int, float, str, or a list of one of them), from one or from its text.
 
     Text of a list has commas between its items. Whole numbers do for a float or an int, 1 and 0 for a bool. A type that
-    is none of these takes any value but a text. :class:`~nplib.publish.parameters.BadParameter` if it fits in no such way.
+    is none of these takes any value but a text. What fits in no such way is a ``BadParameter``.
     """
     kind = parameter.kind
     try:
