@@ -12,6 +12,11 @@ import numpy as np
 
 from nplib.errors import UserError
 
+# So many standard errors to either side hold the mean of a normally distributed figure in 95 of 100 cases.
+NORMAL_95 = 1.96
+# Mean and variance of the largest of three draws from a standard normal distribution.
+BEST_MEAN, BEST_VARIANCE = 3 / (2 * np.pi**0.5), 1 + (3**0.5 / 2 - 9 / 4) / np.pi
+
 
 def _checked(true: np.ndarray, predicted: np.ndarray, least: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Both as float64 of shape (N,), once they are sound and there are at least so many values."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -45,6 +46,8 @@ class GPConfig:
     targets: tuple[str, ...] = ("log_gap",)  # what members learn accuracies as, in turn; this one favours the top
     priors: Priors = field(default_factory=Priors)
     iterations: int = 60  # of the search for hyper-parameters; more change nothing that counts
+    regresses: ClassVar[bool] = True  # it can say what accuracy a cell has,
+    classifies: ClassVar[bool] = True  # and how likely a cell is to be above one
     hyper_cells: int = 400  # hyper-parameters are fitted to so many labels, the first, since time goes with the cube
 
     def __post_init__(self) -> None:
@@ -90,16 +93,6 @@ class GPConfig:
         """What tells this configuration from others."""
         kinds = {GPConfig(): "Gaussian process", GPConfig.plain(): "Gaussian process, plain"}
         return kinds.get(self, f"Gaussian process of {self.members} members")
-
-    @property
-    def regresses(self) -> bool:
-        """Yes: it can say what accuracy a cell has."""
-        return True
-
-    @property
-    def classifies(self) -> bool:
-        """Yes: it can say how likely a cell is to be above an accuracy."""
-        return True
 
     def as_classifier(self, learning_rate: float | None = None) -> GPConfig:
         """The same, which needs no other settings to say how likely a cell is to pass; it has no learning rate."""

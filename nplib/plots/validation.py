@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from nplib.metrics import NORMAL_95
 from nplib.plots.style import BLUE, GREY, ORANGE, PALETTE, Figure, columns, finish
-from nplib.studies.cross_validation import NORMAL_95
 
 _TICKS = [digit * 10.0**power for power in range(-4, 4) for digit in (1, 2, 5)]  # of a logarithmic axis
 

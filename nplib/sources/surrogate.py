@@ -27,6 +27,7 @@ from scipy.special import expit
 from nplib._files import cached, expand, read_arrays, sha256_of
 from nplib.benchmark import BUDGETS, METRICS, RUNS, Benchmark
 from nplib.errors import UserError
+from nplib.metrics import BEST_MEAN, BEST_VARIANCE
 from nplib.space import Space, load_space
 
 logger = logging.getLogger(__name__)
@@ -42,9 +43,6 @@ IMAGES = 9984
 # Images of the commonest class, which is all that a failed run still gets right: of the validation images in 146 of 166
 # failed runs of the sample; of the test images near a tenth (the smallest mean of NASBench-101 is 996).
 FAILED_VALIDATION, FAILED_TEST, FAILED_TRAIN = 949, 1000, 998
-
-# Mean and variance of the largest of three draws from a standard normal distribution.
-BEST_MEAN, BEST_VARIANCE = 3 / (2 * np.pi**0.5), 1 + (3**0.5 / 2 - 9 / 4) / np.pi
 
 # Validation minus test accuracy against validation accuracy, by budget: means of three runs of 1,182 to 1,204 cells of
 # at most five vertices (run logs of EC-NAS-Bench), in bins.

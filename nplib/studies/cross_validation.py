@@ -15,7 +15,7 @@ import pandas as pd
 
 from nplib.cell import Cells
 from nplib.errors import UserError
-from nplib.metrics import MeanSd, kendall_tau, mse_percent2, spearman, summarize
+from nplib.metrics import NORMAL_95, MeanSd, kendall_tau, mse_percent2, spearman, summarize
 from nplib.training import Config
 
 # Positions among the labelled cells: those to train on, and those held out.
@@ -25,8 +25,6 @@ FIGURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "mse_percent2": mse_percent2,
     "kendall_tau": kendall_tau,
 }
-# So many standard errors to either side hold the mean of a normally distributed figure in 95 of 100 cases.
-NORMAL_95 = 1.96
 
 
 class BadSplit(UserError):

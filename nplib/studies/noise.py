@@ -16,9 +16,8 @@ import pandas as pd
 from nplib.benchmark import FAILED_BELOW, FALLBACK_ACCURACY, Benchmark
 from nplib.cell import Cells
 from nplib.errors import UserError
-from nplib.metrics import kendall_tau, mse_percent2
+from nplib.metrics import BEST_MEAN, BEST_VARIANCE, kendall_tau, mse_percent2
 from nplib.predictor import Predictor
-from nplib.sources.surrogate import BEST_MEAN, BEST_VARIANCE
 from nplib.studies.published import WITHIN_CELL, WITHIN_CELL_BY_ACCURACY
 from nplib.training import TrainingConfig
 
