@@ -17,8 +17,8 @@ import nplib
 from nplib._files import write_json
 from nplib.benchmark import SURROGATE
 from nplib.errors import UserError
-from nplib.publish.page import ResultsMissing, load_results
 from nplib.publish.project import find_project
+from nplib.publish.results import ResultsMissing, load_results
 
 NOTEBOOKS = ("04_train", "05_classifier", "06_noise_case_study", "08_search", "09_few_labels")
 RECORDED = "recorded.json"

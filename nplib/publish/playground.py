@@ -18,6 +18,7 @@ from nplib._files import replacing
 from nplib.benchmark import BUDGETS, METRICS, POINTS, SURROGATE, Benchmark
 from nplib.cell import Cell
 from nplib.predictor import Predictor
+from nplib.publish.results import results_path
 
 NAME = "draw_a_cell_data.js"
 QUANTILES = 1000
@@ -25,7 +26,7 @@ PREFIX = 6  # bytes of a hash: 423,624 cells all differ in these
 
 
 def write_playground(
-    target: str | os.PathLike,
+    folder: str | os.PathLike,
     predictor: Predictor,
     predicted: np.ndarray,
     benchmark: Benchmark,
@@ -35,8 +36,9 @@ def write_playground(
 
     Parameters
     ----------
-    target : path
-        Replaced if it is there.
+    folder : path
+        Of the notebooks' results; the build takes what is in its ``_static`` along. The project's if it is empty; without
+        a project nothing is written.
     predictor : Predictor
         The one that readers ask; not one with a squashed output.
     predicted : array, shape (N,)
@@ -61,12 +63,16 @@ def write_playground(
         "examples": {name: {"matrix": c.matrix.tolist(), "codes": c.codes.tolist()} for name, c in examples.items()},
         "measured": None if benchmark.source == SURROGATE else _measured(benchmark),
     }
-    with replacing(target, overwrite=True) as partial:
+    results = results_path(folder)
+    if results is None:
+        return
+    (results / "_static").mkdir(parents=True, exist_ok=True)
+    with replacing(results / "_static" / NAME, overwrite=True) as partial:
         partial.write_text(f"window.nplibData = {json.dumps(data)};\n", encoding="utf8")
 
 
 def _measured(benchmark: Benchmark) -> dict[str, str]:
-    metric = getattr(benchmark, "label_metric", "validation_accuracy")
+    metric = benchmark.label_metric
     values = benchmark.metrics[:, BUDGETS.index(108), 0, POINTS.index("end"), METRICS.index(metric)].astype(float)
     prefixes = np.array([bytes.fromhex(name.decode()[: 2 * PREFIX]) for name in benchmark.hashes], dtype=f"S{PREFIX}")
     order = np.argsort(prefixes)

@@ -6,7 +6,7 @@ import pytest
 
 from nplib.errors import UserError
 from nplib.publish.findings import KEPT, NOTEBOOKS, findings, of_build, record
-from nplib.publish.page import ResultsMissing
+from nplib.publish.results import ResultsMissing
 
 
 @pytest.fixture

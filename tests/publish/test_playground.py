@@ -51,7 +51,8 @@ def page(tmp_path_factory, predictor, measured):
     for name in ("draw_a_cell.js", "book.css"):
         shutil.copy(PROJECT / "book" / "_static" / name, folder)
     predicted = predictor.predict(measured.cells)
-    write_playground(folder / NAME, predictor, predicted, measured, {"a diamond": DIAMOND})
+    write_playground(folder, predictor, predicted, measured, {"a diamond": DIAMOND})
+    shutil.copy(folder / "_static" / NAME, folder)
     (folder / "page.html").write_text(PAGE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -142,5 +143,5 @@ def test_nothing_of_the_page_offends_a_screen_reader(page):
 
 
 def test_results_of_a_surrogate_are_not_shown_as_measured(tmp_path, predictor, small_surrogate):
-    write_playground(tmp_path / NAME, predictor, np.array([0.9, 0.91]), small_surrogate, {})
-    assert '"measured": null' in (tmp_path / NAME).read_text()
+    write_playground(tmp_path, predictor, np.array([0.9, 0.91]), small_surrogate, {})
+    assert '"measured": null' in (tmp_path / "_static" / NAME).read_text()
