@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -160,35 +161,10 @@ def perfect_squared_errors(runs: np.ndarray) -> np.ndarray:
     return (first - second) * (first - third)
 
 
-def label_floors(runs: np.ndarray) -> dict[str, float]:
-    """MSE (points²) of a perfect predictor against labels of each rule, from three runs without a failed one.
-
-    The best of three is taken as if noise within a cell were normal.
-    """
-    variance = pooled(100 * within_cell_sd(runs)) ** 2
-    return {NEXT_RUN: variance, MEAN_OF_GOOD: variance / 3, BEST: BEST_VARIANCE * variance}
-
-
-@dataclass(frozen=True)
-class RankCeiling:
-    """Kendall tau with the first run of the best that could predict it.
-
-    Attributes
-    ----------
-    run : float
-        Of another run: the mean of both others.
-    mean_of_two : float
-        Of the mean of the other two runs, which has half the noise.
-    mean_of_two_expected : float
-        The same as it follows from the correlations between single runs: how far those can be trusted for the next.
-    perfect : float
-        Of a perfect predictor, which has no noise. It follows from the same correlations; NaN, like the one before, if
-        the other two runs are not correlated.
-    """
+class RankCeiling(NamedTuple):
+    """Kendall tau with the first run: of another run (the mean of both others), and of a perfect predictor."""
 
     run: float
-    mean_of_two: float
-    mean_of_two_expected: float
     perfect: float
 
 
@@ -203,18 +179,9 @@ def rank_ceiling(runs: np.ndarray) -> RankCeiling:
     first, second, third = np.asarray(runs).T
     to_first = (kendall_tau(first, second) + kendall_tau(first, third)) / 2
     correlation, others = (np.sin(np.pi / 2 * tau) for tau in (to_first, kendall_tau(second, third)))
-
-    def expected(reliability: float) -> float:
-        """Tau of the first run with something of which this share of the variance is the cells' own."""
-        return float(2 / np.pi * np.arcsin(min(correlation * np.sqrt(reliability / others), 1.0)))
-
-    related = others > 0
-    return RankCeiling(
-        run=to_first,
-        mean_of_two=kendall_tau(first, (second + third) / 2),
-        mean_of_two_expected=expected(2 * others / (1 + others)) if related else float("nan"),
-        perfect=expected(1.0) if related else float("nan"),
-    )
+    if others <= 0:  # nothing of a run comes again
+        return RankCeiling(to_first, float("nan"))
+    return RankCeiling(to_first, float(2 / np.pi * np.arcsin(min(correlation / np.sqrt(others), 1.0))))
 
 
 # The same from one label of each cell, and the noise that other runs have
