@@ -37,7 +37,7 @@ def write_playground(
     Parameters
     ----------
     folder : path
-        Of the notebooks' results; the build takes what is in its ``_static`` along. The project's if it is empty; without
+        Of the notebooks' results; the build takes what is in its ``_static`` along. The project's if empty; without
         a project nothing is written.
     predictor : Predictor
         The one that readers ask; not one with a squashed output.
