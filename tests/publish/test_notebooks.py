@@ -8,7 +8,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
-STILL_IN_CODE = ("02_explore_noise", "03_split", "surrogate")
+STILL_IN_CODE = ("02_explore_noise", "03_split", "surrogate", "intro")
 PAGES = [*NOTEBOOKS, *sorted((PROJECT / "book").glob("*.ipynb"))]
 
 
