@@ -1,9 +1,10 @@
 """Searches for the best cell: what is trained, in which order, and what each rule finds."""
 
+from nplib.search.designs import draw_cells, variance_design
 from nplib.search.histories import BadSearch, Factor, Histories, factor_at, factor_table, factor_to_reach, tidy
 from nplib.search.keeping import keeping
 from nplib.search.proposers import Proposer, make_proposer
-from nplib.search.searches import draw_cells, evolution, local_search, oracle, predictor_search, random_search
+from nplib.search.searches import evolution, local_search, oracle, predictor_search, random_search
 from nplib.search.trainings import Trainings
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "predictor_search",
     "random_search",
     "tidy",
+    "variance_design",
 ]

@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from nplib._devices import map_on_cores
+from nplib.search.designs import draw_cells, first_cells
 from nplib.search.histories import BadSearch, Histories
 from nplib.search.keeping import keeping
 from nplib.search.proposers import Proposer
@@ -40,11 +41,6 @@ def random_search(trainings: Trainings, queries: int, seeds: Sequence[int]) -> H
     """Train cells drawn at random, all alike likely."""
     trainings.check_queries(queries)
     return trainings.history([draw_cells(len(trainings), queries, seed) for seed in seeds], seeds)
-
-
-def draw_cells(cells: int, count: int, seed: int) -> np.ndarray:
-    """So many of the cells drawn at random, shape (count,); a larger draw of a seed begins with a smaller one."""
-    return np.random.default_rng([seed, 1]).permutation(cells)[:count]
 
 
 def evolution(
@@ -133,6 +129,7 @@ def predictor_search(
     seeds: Sequence[int],
     *,
     rounds: int = 1,
+    design: str = "random",
     keep: str = "all",
     keep_by: str = "run",
     progress: bool = False,
@@ -152,6 +149,9 @@ def predictor_search(
     rounds : int
         The K cells are trained in so many parts, and after each the predictor is fitted anew to all that is known. The
         paper has one.
+    design : str
+        Which cells it begins with: ``"random"``, as the paper's, or ``"variance"``, which tell most of the others; see
+        :func:`nplib.search.designs.variance_design`.
     keep, keep_by : str
         Which of the trained cells is kept; see :func:`nplib.search.keeping.keeping`.
     progress : bool
@@ -173,7 +173,7 @@ def predictor_search(
     trainings.check_queries(first + best, "the number of random and proposed cells")
     if rounds > best:
         raise BadSearch(f"{best} proposed cells cannot be trained in {rounds} rounds; ask for {best} rounds at most")
-    trained = [draw_cells(len(trainings), first, seed) for seed in seeds]
+    trained = [first_cells(trainings.benchmark.cells, first, seed, design) for seed in seeds]
     met = [trainings.met(seed) for seed in seeds]
     for part in tqdm(np.array_split(np.arange(best), rounds), desc="rounds", unit="round", disable=not progress):
         learned = [row[useful(accuracy[row])] for row, accuracy in zip(trained, met, strict=True)]
