@@ -126,8 +126,7 @@ def _told(table: pandas.DataFrame) -> pandas.DataFrame:
     """The same for people: percent, and no column that has nothing."""
     told = table[["place", "module_hash"]].copy()
     for metric in ("validation_accuracy", "test_accuracy", "train_accuracy"):
-        told[metric] = table[metric].map(lambda value: f"{100 * value:.2f} %", na_action="ignore")
-    told["training_time"] = table["training_time"].map("{:,.0f} s".format, na_action="ignore")
+        told[metric] = [f"{100 * value:.2f} %" if value == value else "" for value in table[metric]]
+    told["training_time"] = [f"{value:,.0f} s" if value == value else "" for value in table["training_time"]]
     told["trainable_parameters"] = table["trainable_parameters"].map("{:,}".format)
-    told = told.fillna("")
     return told.loc[:, (told != "").any()]
