@@ -272,7 +272,9 @@ class _Run:
         before = values.get("inputs", {})
         changed = [name for name in sorted({*before, *inputs}) if before.get(name) != inputs.get(name)]
         changed += [name for name, digest in values.get("made", {}).items() if _digest(self.build / name) != digest]
-        reason = "asked for" if self.force else f"{', '.join(changed)} changed" if before and changed else "new"
+        more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
+        told = f"{', '.join(changed[:4])}{more} changed" if before else "new"
+        reason = "asked for" if self.force else told
         self.reasons[task.name] = reason
         task.value_savers.append(lambda: {"inputs": inputs})
         return bool(before and not changed)

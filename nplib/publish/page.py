@@ -224,7 +224,7 @@ def plain(text: str) -> str:
 
 
 def data_note(benchmark: Benchmark) -> Markdown:
-    """What the page rests on (:func:`about`), as a line of its own."""
+    """What the page rests on (:func:`~nplib.publish.results.about`), as a line of its own."""
     return Markdown(_set_off(f"> **Data:** {plain(about(benchmark))}."))
 
 
