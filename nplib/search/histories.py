@@ -79,8 +79,9 @@ class Histories:
 
     @property
     def best_cell(self) -> np.ndarray:
-        """The cell that each search ends with, shape (S,)."""
-        return self.cells[np.arange(len(self.seeds)), self.place[:, -1]]
+        """The cell that each search ends with, shape (S,); -1 if it keeps none."""
+        last = self.place[:, -1]
+        return np.where(last < 0, -1, self.cells[np.arange(len(last)), last])
 
     @cached_property
     def elapsed(self) -> np.ndarray:

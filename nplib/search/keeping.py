@@ -32,11 +32,12 @@ def keeping(
     history : Histories
         Of any kind of search.
     keep : str
-        ``"all"``: the best of all trained. ``"top"``: the best among those proposed, as the paper's abstract has it.
+        ``"all"``: the best of all trained. ``"top"``: the best among those proposed, as the paper's abstract has it; of
+        a search without a predictor all are.
     keep_by : str
         ``"run"``: by the one run that was seen. ``"posterior"``: by the posterior mean of a Gaussian process that has
-        learned from every run seen until then, which takes back what was luck. Its hyper-parameters are fitted to the
-        cells that the search began with, random ones, or the first hundred.
+        learned from every run seen until then, which takes back what was luck; failed trainings are never kept. Its
+        hyper-parameters are fitted to the cells that the search began with, random ones, or the first hundred.
     config : GPConfig
         Of that process, whatever proposed the cells.
 

@@ -70,6 +70,7 @@ def test_a_failed_training_is_never_kept_and_teaches_nothing(benchmark, training
     kept = keeping(failing, history, keep_by="posterior")
     assert kept.place[0, 0] == -1 and not np.isin(kept.place, (0, 7, 120)).any()
     assert kept.place[0, 120] == kept.place[0, 119]
+    assert kept.to(1).best_cell.tolist() == [-1]
     assert np.isnan(kept.best_test[0, 0]) and np.isfinite(kept.best_test[0, 1:]).all()
 
 
