@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from nplib._files import TargetExists, check_target, expand, replacing, write_json
+from nplib._files import TargetExists, check_target, expand, replacing
 from nplib.errors import UserError
 
 
@@ -236,13 +236,43 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
     assert f"{target} cannot be written (File too large)" in done.stdout and names(tmp_path) == []
 
 
+CLOSED = """
+import sys
+from nplib._files import check_target, write_json
+from nplib.errors import UserError
+for ask in (check_target, lambda target: write_json(target, {})):
+    try:
+        ask(sys.argv[1])
+    except UserError as error:
+        print(error)
+"""
+
+
+def as_any_user(*command: str) -> list[str]:
+    """A command that closed folders are closed to, even if root runs it."""
+    if os.geteuid():
+        return [*command]
+    if not shutil.which("setpriv"):
+        pytest.skip("root may write everywhere, and nothing here takes that from it")
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+
+
 def test_a_closed_folder_is_noticed_before_the_work(tmp_path):
-    if os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
     tmp_path.chmod(0o555)
-    started = time.monotonic()
-    with pytest.raises(UserError, match=r"cannot be written .Permission denied"):
-        check_target(tmp_path / "a.json")
-    assert time.monotonic() - started < 1
-    with pytest.raises(UserError, match="cannot be written"):
-        write_json(tmp_path / "a.json", {})
+    target = tmp_path / "a.json"
+    command = as_any_user(sys.executable, "-c", CLOSED, str(target))
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.count(f"{target} cannot be written (Permission denied)") == 2 and not done.stderr
+
+
+def test_a_closed_cache_and_a_closed_home_leave_the_folder_for_temporary_files(tmp_path):
+    closed, temporary = tmp_path / "home", tmp_path / "temporary"
+    closed.mkdir(mode=0o555)
+    temporary.mkdir()
+    code = "from nplib._files import cache_folder; print(cache_folder())"
+    for cache in ("", str(closed / "c"), "~/c", "$HOME/c"):
+        environment = os.environ | {"HOME": str(closed), "TMPDIR": str(temporary), "NPLIB_CACHE": cache}
+        command = as_any_user(sys.executable, "-c", code)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path)
+        assert done.stdout == f"{temporary}/nplib-{os.geteuid()}\n" and "Permission denied" in done.stderr
+    assert names(tmp_path) == ["home", "temporary"] and names(closed) == []
