@@ -170,13 +170,7 @@ class Assembly:
         self._slots = np.empty(0, dtype=np.int32)
 
     def add(self, rows: Rows, offsets: np.ndarray) -> None:
-        """Place the records that come next in the file, as many as there are ``offsets``.
-
-        Parameters
-        ----------
-        rows : Rows
-        offsets : array, shape (N,), int64
-            Where in the file their frames start. Rows beyond N are left out.
+        """Place the records that come next in the file, whose frames start at ``offsets``, shape (N,), int64.
 
         Raises
         ------

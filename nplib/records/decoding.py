@@ -135,19 +135,9 @@ def _stored_int64(data, at):
 def scan_frames(data, size, starts):
     """Find the frames that lie whole in ``data[:size]``; data checksums are left to :func:`decode_rows`.
 
-    Parameters
-    ----------
-    data : array, uint8
-    size : int
-    starts : array, int64
-        Receives where every frame starts, and after the last one where it ends. Has room for ``size // 16 + 1``.
-
-    Returns
-    -------
-    count : int
-        Whole frames found.
-    sound : bool
-        False if the next length does not fit its checksum; true if the next frame only goes on beyond ``size``.
+    ``starts``, int64, with room for ``size // 16 + 1``, receives where every frame starts, and after the last one where
+    it ends. Returns how many there are, and whether the length after them is sound: false if it does not fit its
+    checksum, true if the next frame only goes on beyond ``size``.
     """
     count = 0
     at = 0

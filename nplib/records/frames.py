@@ -28,14 +28,7 @@ FOOTER = struct.Struct("<I")  # checksum of the data
 class BadRecord(UserError):
     """A record, or what should be one, cannot be used.
 
-    Attributes
-    ----------
-    path : Path or None
-        The file; None, like the others, where data was decoded that came from no file.
-    record : int or None
-        Which record of the file, counted from 0.
-    offset : int or None
-        Where in the file its frame starts, in bytes.
+    Its path, record (counted from 0) and offset (bytes, of its frame) are None where data came from no file.
     """
 
     def __init__(
@@ -65,21 +58,14 @@ def masked_crc32c(data: bytes) -> int:
 
 
 def read_frame(file: BinaryIO, path: str | os.PathLike, record: int, offset: int, size: int) -> bytes | None:
-    """The data of the frame that starts here, both checksums checked; None at the end of the file.
+    """The data of the frame that starts at ``offset``, both checksums checked; None at the end of the file.
 
-    Parameters
-    ----------
-    file : binary file
-        Stands at ``offset``.
-    path, record, offset
-        Named in errors.
-    size : int
-        Bytes in the whole file; a length that goes beyond is never believed.
+    A length that goes beyond the size of the file, in bytes, is never believed.
 
     Raises
     ------
     BadRecord
-        If the file is cut off here, or a checksum does not fit.
+        If the file is cut off here, or a checksum does not fit; it names path, record and offset.
     """
 
     def bad(problem: str) -> BadRecord:

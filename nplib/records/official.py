@@ -71,31 +71,20 @@ def _is_installed(name: str) -> bool:
 def read_official(tfrecord: str | os.PathLike) -> Benchmark:
     """Everything that the official library reads from a file of records, in the layout of ours.
 
-    Cells stand in the order of its dictionaries, runs in that of its lists. Its figures are doubles and become single
-    precision, as in a conversion. It takes as long, and as much memory, as the library does: minutes and gigabytes for
-    the full file.
-
-    Parameters
-    ----------
-    tfrecord : path
-
-    Returns
-    -------
-    Benchmark
-        NaN where the file has no such run. **A field that a record lacks is 0.0**, because the library says so: it
-        does not tell it from a measured zero. Of trainable parameters it knows those of a cell's first record.
+    Cells stand in the order of its dictionaries, runs in that of its lists; its doubles become single precision. It
+    takes as long, and as much memory, as the library does: minutes and gigabytes for the full file. NaN is where the
+    file has no such run, but **a field that a record lacks is 0.0**, because the library says so. Of trainable
+    parameters it knows those of a cell's first record.
 
     Raises
     ------
     OfficialMissing
         If TensorFlow or the package is not installed.
     OfficialFailed
-        If the library fails: the message has the last line of what it said. Among other things, it fails on a record
-        of fewer than three evaluations. Also if a cell or a run has no place in the layout.
-    UserError
-        If there is no such file.
-    nplib.records.frames.BadRecord
-        If it is empty.
+        If the library fails, as on a record of fewer than three evaluations; the message has the last line of what it
+        said. Also if a cell or a run has no place in the layout.
+    UserError, nplib.records.frames.BadRecord
+        If there is no such file, or it is empty.
     """
     missing = what_is_missing()
     if missing:
@@ -172,22 +161,16 @@ def _benchmark(path: Path, arrays: Mapping[str, np.ndarray]) -> Benchmark:
 
 
 def compare(ours: Benchmark, official: Benchmark) -> pandas.DataFrame:
-    """How many values of two benchmarks are the same to the last bit, place by place.
+    """How many values of two benchmarks of one file, the second by :func:`read_official`, are the same to the last bit.
 
     Nothing is looked up: the same cells in another order, or runs in another order, differ.
-
-    Parameters
-    ----------
-    ours, official : Benchmark
-        Of one file, the second from :func:`read_official`.
 
     Returns
     -------
     DataFrame
-        A row for each dataset, and for each metric; columns of counts. ``compared``: values that either knows, so
-        what is NaN in both is not among them. ``equal``: the same bits. ``absent``: NaN in ours and 0.0 in the
-        official, which is what it gives for a field that the record lacks; neither equal nor different.
-        ``different``: all others, those of cells that only one of the two has among them.
+        A row for each dataset, and for each metric; columns of counts. ``compared``: values that either knows.
+        ``equal``: the same bits. ``absent``: NaN in ours and 0.0 in the official, which is what it gives for a field
+        that the record lacks. ``different``: all others, those of cells that only one of the two has among them.
     """
     import pandas
 

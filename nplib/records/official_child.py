@@ -38,17 +38,9 @@ def import_api() -> ModuleType:
 def arrays_of(fixed: dict, computed: dict) -> dict[str, np.ndarray]:
     """The official statistics of N cells and R runs as arrays, in their order.
 
-    Parameters
-    ----------
-    fixed, computed : dict
-        ``fixed_statistics`` and ``computed_statistics`` of ``nasbench.api.NASBench``.
-
-    Returns
-    -------
-    dict
-        ``hash``, ``operations`` (with commas between) and ``trainable_parameters``, shape (N,); ``adjacency``, shape
-        (N, V, V), padded with zeros, and ``num_vertices``, shape (N,); ``place``, shape (R, 3): cell, epochs and run;
-        ``figures``, shape (R, 2, 4), float64: halfway and end, time, train, validation and test accuracy.
+    ``hash``, ``operations`` (with commas between) and ``trainable_parameters``, shape (N,); ``adjacency``, shape
+    (N, V, V), padded with zeros, and ``num_vertices``, shape (N,); ``place``, shape (R, 3): cell, epochs and run;
+    ``figures``, shape (R, 2, 4), float64: halfway and end, time, train, validation and test accuracy.
     """
     matrices = [cell["module_adjacency"] for cell in fixed.values()]
     sizes = np.array([len(matrix) for matrix in matrices], dtype=np.int64)

@@ -48,19 +48,10 @@ _HEX_DIGITS = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured at one point of a run; NaN where the record does not say.
-
-    Attributes
-    ----------
-    current_epoch : float
-    training_time : float
-        Seconds since the start.
-    train_accuracy, validation_accuracy, test_accuracy : float
-        Fractions.
-    """
+    """What was measured at one point of a run, accuracies as fractions; NaN where the record does not say."""
 
     current_epoch: float = math.nan
-    training_time: float = math.nan
+    training_time: float = math.nan  # seconds since the start
     train_accuracy: float = math.nan
     validation_accuracy: float = math.nan
     test_accuracy: float = math.nan
@@ -72,32 +63,15 @@ EVALUATION_FIELDS = tuple(Evaluation.__dataclass_fields__)
 
 @dataclass(frozen=True)
 class Record:
-    """One run of one cell.
+    """One run of one cell."""
 
-    Attributes
-    ----------
-    module_hash : str
-        32 hexadecimal digits.
-    epochs : int
-        The budget it was trained for.
-    adjacency : str
-        V*V characters 0 or 1, row by row, upper-triangular.
-    operations : str
-        V names, separated by commas.
-    evaluations : tuple of Evaluation
-        At the start, halfway and at the end; fewer if the record holds fewer.
-    trainable_parameters : int or None
-    total_time : float
-        Seconds of training and evaluation together; NaN if absent.
-    """
-
-    module_hash: str
-    epochs: int
-    adjacency: str
-    operations: str
-    evaluations: tuple[Evaluation, ...] = ()
+    module_hash: str  # 32 hexadecimal digits
+    epochs: int  # the budget it was trained for
+    adjacency: str  # V*V characters 0 or 1, row by row, upper-triangular
+    operations: str  # V names, separated by commas
+    evaluations: tuple[Evaluation, ...] = ()  # at the start, halfway and at the end; fewer if the record holds fewer
     trainable_parameters: int | None = None
-    total_time: float = math.nan
+    total_time: float = math.nan  # seconds of training and evaluation together
 
     @property
     def num_vertices(self) -> int:
