@@ -156,8 +156,10 @@ def refuse_early(
 
 def _names_in(split_file: Path) -> list[str]:
     """The splits of a file, which is told to be none of splits if it is."""
+    from nplib._files import expand
     from nplib.splits import load_splits
 
+    split_file = expand(split_file)
     try:
         with zipfile.ZipFile(split_file) as stored:
             return [*(name.removesuffix(".npy") for name in stored.namelist()), "all"]

@@ -69,7 +69,7 @@ def search(
     all cells, the best predicted are trained, and the best by
     validation accuracy is kept. Trainings are looked up in a benchmark,
     or are your own. --output writes the proposed cells, --picture draws
-    what was found. Examples:
+    the kept and the first of them. Examples:
 
     nplib search --budget 192 --seeds 10
 
@@ -237,8 +237,9 @@ def _search(
     cells, seen = found.cells[0, first:], found.seen[0, first:]
     if output is not None:
         out.write("proposed cells", output, lambda file: write_cells(file, benchmark, cells, seen, out.overwrite))
-    drawn = [benchmark.cell(cell) for cell in cells[:DRAWN]]
-    out.draw(benchmark, lambda plots: plots.draw_cells(drawn, [f"{100 * value:.2f} %" for value in seen[:DRAWN]]))
+    drawn = [benchmark.cell(cell) for cell in (found.best_cell[0], *cells[: DRAWN - 1])]
+    titles = [f"kept: {100 * found.best_seen[0, -1]:.2f} %", *(f"{100 * value:.2f} %" for value in seen[: DRAWN - 1])]
+    out.draw(benchmark, lambda plots: plots.draw_cells(drawn, titles))
     ours, *others = judged.values()
     about = {"first": first, "best": budget - first, "rounds": rounds}
     about |= {"data": common.described(benchmark) | {"has_test": trainings.has_test}}
@@ -266,6 +267,10 @@ def _search(
     out.table(["search", "seeds", *_percent(ours)], rows)
     if not trainings.has_test:
         out.say("mean test accuracy: unknown in this benchmark")
+    out.say(f"{_what(trainings)} seen of the cell kept, %, mean over seeds, after so many trainings:")
+    after = sorted({max(1, round(budget * part / 8)) for part in range(1, 9)} | {first})
+    curve = [[n, *(f"{100 * history.best_seen[:, n - 1].mean():.2f}" for history in searches.values())] for n in after]
+    out.table(["trainings", *searches], curve)
     if budget <= size:
         out.say(f"(the first {size} cells of evolution are random)")
     which = "" if len(seeds) == 1 else f" of seed {seeds[0]}"

@@ -222,18 +222,19 @@ def _one_stage(
 ) -> _Done:
     from nplib.studies.experiment import run_experiment
 
-    outcome = run_experiment(
-        benchmark,
-        training_cells,
-        evaluation_cells,
-        seeds,
-        config,
-        device=device,
-        test_batch_size=test_batch_size,
-        after_epochs=math.gcd(*every),
-        callback=_teller(out, benchmark, evaluation_cells, config, *every) if any(every) else None,
-        progress=True,
-    )
+    with waiting("training, then predicting the cells to evaluate"):
+        outcome = run_experiment(
+            benchmark,
+            training_cells,
+            evaluation_cells,
+            seeds,
+            config,
+            device=device,
+            test_batch_size=test_batch_size,
+            after_epochs=math.gcd(*every),
+            callback=_teller(out, benchmark, evaluation_cells, config, *every) if any(every) else None,
+            progress=True,
+        )
     tables = [("", ".3f", _headed(outcome.figures(), ERRORS))]
     return _Done(outcome.fit.predictors, outcome.true, outcome.predicted[0], outcome.unseen, tables, outcome.report())
 

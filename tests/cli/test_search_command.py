@@ -111,6 +111,19 @@ def test_it_names_the_cell_kept_and_how_it_stands(here, capsys):
     for name, count in (("predictor search (gcn)", 1), ("random search", 20), ("regularised evolution", 20)):
         assert re.search(rf"^{re.escape(name)} +{count} +\d\d\.\d\d ± ", said, re.MULTILINE)
     assert "(the first 100 cells of evolution are random)" in said
+    curve = said.split("after so many trainings:\n")[1].splitlines()
+    assert curve[0].split() == [
+        "trainings",
+        "predictor",
+        "search",
+        "(gcn)",
+        "random",
+        "search",
+        "regularised",
+        "evolution",
+    ]
+    (last,) = (line.split() for line in curve if line.startswith("24 "))
+    assert last[1] == f"{100 * search['validation_seen']:.2f}"
     listed = re.findall(r"^ +(\d+)  ([0-9a-f]{32})  (\d\d\.\d\d) %$", said, re.MULTILINE)
     expected = [
         (str(place), cell["module_hash"], f"{100 * cell['validation_seen']:.2f}")

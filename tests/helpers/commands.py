@@ -35,7 +35,7 @@ def nplib(*arguments: object, **options: object) -> subprocess.CompletedProcess:
     """A command as a process of its own, with ``cwd`` or further variables of the environment as ``env``."""
     options["env"] = os.environ | options.get("env", {})
     command = [sys.executable, "-m", "nplib.cli", *map(str, arguments)]
-    return subprocess.run(command, **{"capture_output": True, "text": True, "timeout": 120} | options)
+    return subprocess.run(command, **{"capture_output": True, "text": True, "timeout": 300} | options)
 
 
 def succeed(*arguments: object, **options: object) -> str:
