@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -194,16 +195,10 @@ def _frame_of(path: Path, needed: Iterable[str]) -> pandas.DataFrame:
             frame.index = [f"{path}, entry {number}" for number in range(1, len(frame) + 1)]
             frame = frame.map(lambda value: value.strip() if isinstance(value, str) else value)
         else:
-            options = {"dtype": str, "keep_default_na": False, "index_col": False, "skip_blank_lines": False}
-            try:
-                frame = pandas.read_csv(path, encoding="utf-8-sig", **options).fillna("")
-            except pandas.errors.EmptyDataError:
-                frame = pandas.DataFrame()
-            frame.index = [f"{path}, line {number}" for number in range(2, len(frame) + 2)]
-            frame = frame.rename(columns=str.strip).apply(lambda column: column.str.strip())
+            frame = _frame_of_csv(path)
     except OSError as error:
         raise BadCellTable(f"{path} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, pandas.errors.ParserError, json.JSONDecodeError, RecursionError) as error:
+    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError) as error:
         kind = "JSON" if path.suffix == ".json" else "CSV"
         raise BadCellTable(f"{path} is no {kind} in UTF-8 ({error}); save it as such") from None
     if missing := [name for name in needed if name not in frame]:
@@ -212,6 +207,26 @@ def _frame_of(path: Path, needed: Iterable[str]) -> pandas.DataFrame:
             f"{', '.join(map(str, frame)) or 'none'}. Give a line of names first, with commas between them"
         )
     return frame[(frame.astype(str) != "").any(axis=1)] if len(frame.columns) else frame
+
+
+def _frame_of_csv(path: Path) -> pandas.DataFrame:
+    """Rows by their lines. Not by pandas, which renames a name that stands twice and drops what has no name."""
+    rows = {}
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        names = [name.strip() for name in next(reader, [])]
+        if twice := [name for name in names if name and names.count(name) > 1]:
+            raise BadCellTable(f"{path}, line 1 names {twice[0]!r} twice; leave one of these columns out")
+        for row in reader:
+            texts = [text.strip() for text in row]
+            if any(texts[len(names) :]):
+                raise BadCellTable(
+                    f"{path}, line {reader.line_num}: {len(texts)} texts for {len(names)} names; a comma within a text "
+                    'needs quotes around it (","), and decimals a point (0.93)'
+                )
+            rows[f"{path}, line {reader.line_num}"] = texts[: len(names)] + [""] * (len(names) - len(texts))
+    frame = pandas.DataFrame.from_dict(rows, orient="index", columns=names, dtype=str)
+    return frame.loc[:, [bool(name) for name in names]]
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -282,6 +282,12 @@ def test_wrong_labels_are_refused_with_their_line(here, change, message):
         ),
         (b"module_hash,validation_accuracy\n\n", "holds no cell below its line of names"),
         (b"module_hash,validation_accuracy\n\xff\xfe", "is no CSV in UTF-8"),
+        (b"module_hash,validation_accuracy,module_hash\n", "line 1 names 'module_hash' twice; leave one of these"),
+        (b"module_hash,validation_accuracy\nab,0,93\n", "line 2: 3 texts for 2 names; a comma within a text needs"),
+        (
+            b'module_hash,note,validation_accuracy\n,,\nab,"a\nb",.9\n',
+            "line 4: no cell of NASBench-101 has module_hash",
+        ),
         (None, "absent.csv cannot be read: No such file"),
     ],
 )
