@@ -28,7 +28,7 @@ class ModelSpec:
     ----------
     matrix : array_like, shape (V, V)
         Of 0 and 1; ``matrix[u, v] == 1`` is an edge from vertex ``u`` to vertex ``v``, and ``u < v``. Any number of
-        vertices: what NASBench-101 holds is asked of :meth:`nplib.api.NASBench.is_valid`.
+        vertices: what NASBench-101 holds is asked of :meth:`~nplib.api.nasbench.NASBench.is_valid`.
     ops : sequence of str, length V
         The first and the last belong to input and output and count for nothing here.
     data_format : str

@@ -54,7 +54,7 @@ class NASBench:
     ----------
     dataset_file : path, str, bytes or Benchmark
         An HDF5; an official tfrecord, which is converted once, to beside it; the name of a source, as
-        :func:`nplib.sources.load` takes it; or a benchmark that is open already.
+        :func:`~nplib.sources.door.load` takes it; or a benchmark that is open already.
     seed : int, float, str, bytes or None
         Seeds Python's own ``random``, as in the official library: which run a query gives depends on it, and on what
         else the program draws from it.
@@ -80,7 +80,7 @@ class NASBench:
     Raises
     ------
     UserError
-        As :func:`nplib.sources.load`.
+        As :func:`~nplib.sources.door.load`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Figures: the only wing that draws. Every function returns its figure; :func:`use_style` says whose data they show.
+"""Figures: the only wing that draws. Every function returns its figure; ``use_style`` says whose data they show.
 
 Figures of one subject stand in a module each: :mod:`~nplib.plots.noise`, :mod:`~nplib.plots.two_stage`,
 :mod:`~nplib.plots.validation`, :mod:`~nplib.plots.search`, :mod:`~nplib.plots.few_labels`.

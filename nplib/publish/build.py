@@ -71,7 +71,7 @@ def build_book(
     project : path, optional
         The book's folder; by default the current one or the nearest above that has a ``_toc.yml``.
     data : str
-        What :func:`nplib.sources.load` takes; all notebooks are given the same.
+        What :func:`~nplib.sources.door.load` takes; all notebooks are given the same.
     quick : bool
         Let the notebooks do with fewer seeds and repeats. Every page says so.
     parameters : mapping, optional
@@ -131,7 +131,7 @@ def jobs_here(notebooks: int) -> int:
 def find_data(project: Path, data: str = "auto", *, progress: bool = False) -> Data:
     """Get or find the data once, before anything runs, so that every notebook and every page means the same.
 
-    Raises what :func:`nplib.sources.load` raises.
+    Raises what :func:`~nplib.sources.door.load` raises.
     """
     from nplib import sources
 

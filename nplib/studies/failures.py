@@ -52,7 +52,7 @@ def compare_features(features: np.ndarray, rest: np.ndarray, repeats: int = 200,
     Parameters
     ----------
     features, rest : array, shape (n, F), (m, F)
-        See :func:`nplib.features.compute_features`.
+        See :func:`~nplib.features.compute.compute_features`.
     repeats : int
         Random draws of n of the rest, which tell what chance gives.
     seed : int

@@ -170,7 +170,7 @@ def choose_decision(probabilities: np.ndarray, passes: np.ndarray, recall: float
     """The largest threshold that still accepts the wanted share of the passing cells.
 
     A cell that is rejected is lost for good, so the wanted recall comes first, and rejecting much second. Choose it on
-    cells that the classifier was not trained on (:func:`nplib.two_stage.held_out_probabilities`).
+    cells that the classifier was not trained on (:func:`~nplib.two_stage.stages.held_out_probabilities`).
 
     Parameters
     ----------
