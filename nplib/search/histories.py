@@ -184,10 +184,10 @@ class Factor:
         return f"more than {self.most:,}" if np.isinf(self.needed) else f"{self.needed:,.0f}"
 
     def as_json(self) -> dict[str, object]:
-        """Level, trainings needed, interval and limit of the factor as JSON can hold them: None is not reached."""
-        finite = [value if np.isfinite(value) and value else None for value in (self.needed, self.low, self.high)]
-        needed = None if finite[0] is None else int(finite[0])
-        return {"level": self.level, "given": self.given, "needed": needed, "interval": finite[1:], "most": self.most}
+        """As JSON can hold it: ``interval`` is of ``needed``; None stands for what is not reached, or not known."""
+        counts = (self.needed, self.needed_low, self.needed_high)
+        needed, *interval = (int(count) if np.isfinite(count) else None for count in counts)
+        return {"level": self.level, "given": self.given, "needed": needed, "interval": interval, "most": self.most}
 
     def text(self) -> str:
         """The factor and its interval in words, for a table; nothing is said of what was not reached but its limit.

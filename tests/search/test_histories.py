@@ -1,5 +1,7 @@
 """What searches trained is recorded as it was, and compared by what was found."""
 
+import json
+
 import numpy as np
 import pytest
 from search_world import (  # noqa: F401 - fixtures among them
@@ -10,7 +12,7 @@ from search_world import (  # noqa: F401 - fixtures among them
 )
 
 from nplib.search import oracle, random_search
-from nplib.search.histories import BadSearch, factor_at, factor_table, factor_to_reach, queries_to_reach, tidy
+from nplib.search.histories import BadSearch, Factor, factor_at, factor_table, factor_to_reach, queries_to_reach, tidy
 
 
 def test_histories_are_what_a_loop_finds():
@@ -128,6 +130,14 @@ def test_a_search_is_not_there_before_it_proposes():
     lucky = made_up([[0.9, 0.91, 0.92, 0.93]] * 5, [[0.95, 0.7, 0.8, 0.9]] * 5, first=2)
     rival = made_up([[0.9]] * 5, [[0.8]] * 5)
     assert factor_to_reach(lucky, rival, 1).needed == 3
+
+
+def test_a_factor_is_kept_as_the_trainings_that_are_needed():
+    factor = Factor(0.94, 5_000, 300.0, 250.0, np.inf, 500, by_rival=True)
+    kept = {"level": 0.94, "given": 5_000, "needed": 300, "interval": [250, None], "most": 500}
+    assert json.loads(json.dumps(factor.as_json())) == kept
+    nowhere = Factor(0.94, 5_000, np.inf, np.nan, np.nan, 500, by_rival=True).as_json()
+    assert (nowhere["needed"], nowhere["interval"]) == (None, [None, None])
 
 
 def test_few_searches_have_no_interval():
