@@ -156,7 +156,7 @@ def test_pages_are_replaced_only_when_new_ones_are_whole(tmp_path):
     (book / "book" / "intro.md").write_text("# Another\n")
     build_book(book)
     assert "Another" in (book / "_build" / "html" / "book" / "intro.html").read_text()
-    assert sorted(path.name for path in (book / "_build").iterdir() if path.is_dir()) == ["html", "source"]
+    assert not {"new", "old"} & {path.name for path in (book / "_build").iterdir()}
 
 
 def test_the_builder_of_the_pages_ends_with_what_started_it(tmp_path):
