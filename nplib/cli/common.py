@@ -5,6 +5,7 @@ An option that several commands have is a type here, so that it has the same nam
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
@@ -144,14 +145,25 @@ def refuse_early(
 
     if data != "auto":
         sources.locate(data)
-    if not re.fullmatch(r"auto|cpu|(cuda|mps|xpu|hpu|xla)(:\d+)?", device):
-        raise UserError(f"device {device!r} cannot be used here: there is none of that name; try auto or cpu")
+    why = None if re.fullmatch(r"auto|cpu|(cuda|mps|xpu|hpu|xla)(:\d+)?", device) else "there is none of that name"
+    if device.startswith("cuda") and sys.platform == "linux" and not _has_driver():
+        why = "there is no driver of a graphics card"
+    if why:
+        raise UserError(f"device {device!r} cannot be used here: {why}; try auto or cpu")
     known = NAMES if split_file is None else _names_in(split_file)
     for name in splits:
         if split_file is not None:
             pick_split(dict.fromkeys(known), name, str(split_file))
         elif name not in known:
             raise BadSplits(f"no split is called {name!r}; there are {', '.join(known)}")
+
+
+def _has_driver() -> bool:
+    """Whether there is what every graphics card needs; AMD's counts as CUDA."""
+    try:
+        return bool(ctypes.CDLL("libcuda.so.1"))
+    except OSError:
+        return os.path.exists("/dev/kfd")
 
 
 def _names_in(split_file: Path) -> list[str]:

@@ -133,6 +133,10 @@ def test_a_signal_at_any_time_is_a_short_line(folder, number, seconds):
         (["--data", "nowhere.hdf5"], "nowhere.hdf5 does not exist"),
         (["--data", "fuller"], "'fuller' is neither a source"),
         (["--device", "abacus"], "device 'abacus' cannot be used here"),
+        pytest.param(
+            *(["--device", "cuda"], "device 'cuda' cannot be used here"),
+            marks=pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="it can"),
+        ),
     ],
 )
 @pytest.mark.parametrize("command", ["train", "validate"])
