@@ -151,13 +151,12 @@ def train(
         out.say("a Gaussian process of the same cells is the same with every seed: nothing in it is random")
 
     work = _two_stages if two_stage else _one_stage
-    options = {"test_batch_size": test_batch_size}
+    options = {"test_batch_size": test_batch_size, "save": partial(_save, out, files)}
     if two_stage:
         options |= {"second_stage": second_stage, "decision": decision, "recall": recall}
     else:
         options |= {"every": (train_print_freq, eval_print_freq)}
     done = work(out, benchmark, training_cells, evaluation_cells, all_seeds, config, device=device, **options)
-    _save(out, files, done.predictors)
     trained_on = np.flatnonzero(~done.unseen)
     out.draw(benchmark, lambda plots: plots.predicted_against_true(done.true, done.predicted, trained_on))
     about = {
@@ -196,7 +195,6 @@ def _weight_files(save: Path | None, seeds: Sequence[int], stages: Sequence[str]
 class _Done:
     """What a training gave: tables are titles, styles and figures by their heads."""
 
-    predictors: list
     true: np.ndarray
     predicted: np.ndarray  # of the first seed
     unseen: np.ndarray
@@ -218,6 +216,7 @@ def _one_stage(
     *,
     device: str,
     test_batch_size: int,
+    save: Callable[[Sequence[object]], None],
     every: tuple[int, int],
 ) -> _Done:
     from nplib.studies.experiment import run_experiment
@@ -235,8 +234,9 @@ def _one_stage(
             callback=_teller(out, benchmark, evaluation_cells, config, *every) if any(every) else None,
             progress=True,
         )
+    save(outcome.fit.predictors)
     tables = [("", ".3f", _headed(outcome.figures(), ERRORS))]
-    return _Done(outcome.fit.predictors, outcome.true, outcome.predicted[0], outcome.unseen, tables, outcome.report())
+    return _Done(outcome.true, outcome.predicted[0], outcome.unseen, tables, outcome.report())
 
 
 def _teller(
@@ -278,6 +278,7 @@ def _two_stages(
     *,
     device: str,
     test_batch_size: int,
+    save: Callable[[Sequence[object]], None],
     second_stage: str,
     decision: float,
     recall: float | None,
@@ -301,6 +302,7 @@ def _two_stages(
         )
     fit = config.fit(cells, labels, seeds, second_stage=second_stage, decision=decision, **common)
     trained = time.perf_counter()
+    save([*fit.classifier.predictors, *fit.regressor.predictors])  # before anything that can fail
     with waiting("predicting"):
         prediction = fit.apply(cells[evaluation_cells], test_batch_size)
     true, unseen = labels[evaluation_cells], ~np.isin(evaluation_cells, training_cells)
@@ -339,8 +341,7 @@ def _two_stages(
         "training_seconds": round(trained - start, 3),
         "evaluation_seconds": round(evaluated - trained, 3),
     }
-    predictors = [*fit.classifier.predictors, *fit.regressor.predictors]
-    return _Done(predictors, true, prediction.accuracies[0], unseen, tables, report)
+    return _Done(true, prediction.accuracies[0], unseen, tables, report)
 
 
 def _save(out: common.Results, files: Sequence[Path], predictors: Sequence[object]) -> None:

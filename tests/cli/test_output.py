@@ -242,8 +242,8 @@ def test_predict_says_what_is_wrong_with_weights(folder, tmp_path, monkeypatch):
         ),
     )
     for name, message in (
-        ("nowhere.safetensors", "nowhere.safetensors cannot be read as weights"),
-        ("text.safetensors", "text.safetensors cannot be read as weights"),
+        ("nowhere.safetensors", "nowhere.safetensors: cannot be read as safetensors"),
+        ("text.safetensors", "text.safetensors: cannot be read as safetensors"),
         ("bare.safetensors", "bare.safetensors does not say which predictor it is of"),
         ("two-classifier.safetensors", "is of a classifier, the first of two stages"),
     ):
@@ -299,3 +299,11 @@ def test_splits_go_where_the_data_are(folder, tmp_path):
     said = succeed("split", "--data", folder / "made.hdf5", cwd=tmp_path, env={"NPLIB_DATA": str(tmp_path / "results")})
     assert "splits of 120 cells" in said
     assert (tmp_path / "results" / "train.npz").is_file()
+
+
+def test_weights_of_a_training_that_cannot_be_judged_are_kept(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    two = ["train", "--two-stage", "--data", "made.hdf5", *FAST, "--above", 0.93, "--decision", 0.999]
+    with pytest.raises(UserError, match="accept"):
+        run(*two, "--save", tmp_path / "two.safetensors")
+    assert {path.name for path in tmp_path.iterdir()} == {"two-classifier.safetensors", "two-regressor.safetensors"}
