@@ -15,8 +15,8 @@ def surrogate() -> None:
     """A model of NASBench-101 for who has no 1.95 GB of measurements.
 
     All 423,624 cells, three runs at each budget, drawn from a model
-    that was fitted to 20,001 real results. Nothing of it is a
-    measurement, and every file says so.
+    that was fitted to one real run of every cell and more of 20,001.
+    Nothing of it is a measurement, and every file says so.
     """
 
 
@@ -76,17 +76,18 @@ def fit(
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write surrogate.npz and surrogate.json.")
     ] = Path("."),
     data: Data = "sample",
-    repeats: Annotated[
-        int, typer.Option(metavar="NUMBER", min=1, help="How often cells are dealt into five folds.")
-    ] = 3,
+    one_run: Annotated[
+        str, typer.Option(metavar="DATA", help="One run of every cell: one-run, or the path of its .npy.")
+    ] = "one-run",
     overwrite: Overwrite = False,
 ) -> None:
-    """Fit the surrogate to the sample of real results, minutes, and tell how good it is.
+    """Fit the surrogate to real results, minutes, and tell how good it is.
 
     To use what was fitted, put both files in place of those shipped with
     nplib.
     """
     refuse_early(data)
+    refuse_early(one_run)
     from nplib.sources.surrogate import make_surrogate, read_model
     from nplib.studies.surrogate_fit import fit_surrogate
     from nplib.studies.surrogate_report import compare, measure_predictor, table
@@ -94,11 +95,12 @@ def fit(
     def tell(line: str) -> None:
         print(line, file=sys.stderr)
 
-    fit_surrogate(load(data), folder, repeats=repeats, overwrite=overwrite, watch=tell)
+    runs = load(one_run)
+    fit_surrogate(load(data), runs, folder, overwrite=overwrite, watch=tell)
     model = read_model(folder)
     tell("the report")
     benchmark = make_surrogate(0, model)
-    print(table(compare(benchmark, model, measure_predictor(benchmark, model))).to_string(index=False))
+    print(table(compare(benchmark, model, measure_predictor(benchmark, model), runs)).to_string(index=False))
 
 
 def report(
@@ -110,11 +112,11 @@ def report(
 ) -> None:
     """Tell how good the shipped surrogate is, figure by figure."""
     from nplib.sources.surrogate import load_surrogate, read_model
-    from nplib.studies.surrogate_report import compare, measure_predictor, table
+    from nplib.studies.surrogate_report import compare, find_one_run, measure_predictor, table
 
     with waiting("comparing; a minute"):
         benchmark, model = load_surrogate(seed), read_model()
-        lines = compare(benchmark, model, measure_predictor(benchmark, model, draws))
+        lines = compare(benchmark, model, measure_predictor(benchmark, model, draws), find_one_run())
     print(table(lines).to_string(index=False))
     missed = sum(line.verdict == "no" for line in lines)
     asked = sum(line.verdict != "" for line in lines)

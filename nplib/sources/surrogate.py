@@ -1,14 +1,16 @@
 """The surrogate: results for all 423,624 cells from a model of NASBench-101, for who has no 1.95 GB of measurements.
 
 It is the idea of NAS-Bench-301 (Zela et al., arXiv:2008.09777): a model of the table instead of the table. Two shipped
-files describe it, both written by :mod:`nplib.studies.surrogate_fit`: what boosted trees expect of every cell, and how
-results scatter about that. Nothing here is a measurement, and every benchmark made here says so.
+files describe it, both written by :mod:`nplib.studies.surrogate_fit`: what is expected of every cell, and how results
+scatter about that. Nothing here is a measurement, and every benchmark made here says so.
 
 Each budget has a latent scale on which results are normally distributed; a cell's run is at
 
     z = expected + effect of the cell + noise of the run,
 
-and a table leads from z to the accuracy. Failures, the test images, training accuracy and halfway come on top.
+and a table leads from z to the accuracy. At 108 epochs what is expected is the mean of the posterior that boosted trees
+and one real run of the cell leave, and the effect is as large as what they leave open. Failures, the test images at
+shorter budgets, training accuracy and halfway come on top.
 """
 
 from __future__ import annotations
@@ -27,14 +29,13 @@ from scipy.special import expit
 from nplib._files import cached, expand, read_arrays, sha256_of
 from nplib.benchmark import BUDGETS, METRICS, RUNS, Benchmark
 from nplib.errors import UserError
-from nplib.metrics import BEST_MEAN, BEST_VARIANCE
 from nplib.space import Space, load_space
 
 logger = logging.getLogger(__name__)
 
-KIND = "a model of NASBench-101 fitted to 20,001 real results, not measurements"
+KIND = "a model of NASBench-101 fitted to one real run of every cell and more of 20,001, not measurements"
 LABELS = f"{KIND}; three runs at each budget are drawn from it, and labels take run 0"
-MODEL_FORMAT = 1
+MODEL_FORMAT = 2
 TABLES = "surrogate.npz"
 DESCRIPTION = "surrogate.json"
 
@@ -45,20 +46,20 @@ IMAGES = 9984
 FAILED_VALIDATION, FAILED_TEST, FAILED_TRAIN = 949, 1000, 998
 
 # Validation minus test accuracy against validation accuracy, by budget: means of three runs of 1,182 to 1,204 cells of
-# at most five vertices (run logs of EC-NAS-Bench), in bins.
+# at most five vertices (run logs of EC-NAS-Bench), in bins. At 108 epochs each of the two has a table of its own.
 GAP = {
     4: ((0.1, 0.2, 0.4, 0.6), (0.0, 0.0015, 0.0030, 0.0050)),
     12: ((0.1, 0.4, 0.6, 0.77, 0.87), (-0.002, -0.0001, 0.0032, 0.0088, 0.0110)),
     36: ((0.1, 0.4, 0.6, 0.8, 0.9), (0.0, 0.0040, 0.0043, 0.0064, 0.0070)),
-    108: ((0.1, 0.83, 0.865, 0.89, 0.905, 0.93, 0.945), (0.0, 0.0013, 0.0040, 0.0048, 0.0060, 0.0063, 0.0066)),
 }
 # Correlation of validation and test accuracy between runs of a cell: measured at 108 epochs (54 cells); for shorter
 # budgets from the scatter of the gap in the same logs as above.
 VALIDATION_TEST_CORRELATION = {4: 0.997, 12: 0.997, 36: 0.96, 108: 0.88}
 # Noise of test accuracy in parts of that of validation accuracy (54 cells).
 TEST_NOISE = 1.04
-# Sd between cells of what test accuracy keeps to itself over all runs of a cell, fraction; from the same two sources.
-TEST_EFFECT = {4: 0.0, 12: 0.0, 36: 0.001, 108: 0.001}
+# Sd between cells of what validation accuracy does not share with test accuracy over all runs of a cell, fraction; from
+# the same two sources.
+VALIDATION_EFFECT = {4: 0.0, 12: 0.0, 36: 0.001, 108: 0.001}
 
 # Halfway accuracy = 0.1 + (end - 0.1) expit(h), with h normal: mean, sd between cells, sd between runs. Measured for
 # 108 epochs (54 cells); for shorter budgets nothing is known, and these are guesses: early, and as noisy.
@@ -84,9 +85,9 @@ class SurrogateModel:
     Attributes
     ----------
     expected : dict
-        By budget: what trees expect of every cell on the latent scale, shape (423624,), float64.
+        By budget: what is expected of every cell on the latent scale, shape (423624,), float64.
     failing : array, shape (423624,)
-        Logit of the chance that a run of 36 epochs fails, before the effect of the cell.
+        Logit of the chance that a run fails, but for an offset by budget, before the effect of the cell.
     log_seconds : array, shape (423624,)
         Logarithm of the training time of 108 epochs, s.
     description : dict
@@ -163,58 +164,50 @@ class Draws:
     failed: dict[int, np.ndarray]
 
 
-def effect_sd(expected: np.ndarray, scatter: dict, budget: int) -> np.ndarray:
-    """Sd of a cell's effect: what trees leave unexplained, less what noise of runs adds to their labels."""
-    residual = np.interp(expected, *scatter["residual_sd"][str(budget)])
-    noise = np.interp(expected, *scatter["noise_sd"][str(budget)]) ** 2
-    if budget == BUDGETS[-1]:  # the best of three varies less than one, but for cells that differ in noise
-        noise *= BEST_VARIANCE + BEST_MEAN**2 * (1 - np.exp(-(scatter["noise_spread"] ** 2)))
-    return np.sqrt(np.maximum(residual**2 - noise, (0.1 * residual) ** 2))
-
-
 def draw_latent(expected: dict[int, np.ndarray], failing: np.ndarray, scatter: dict, rng: np.random.Generator) -> Draws:
     """Draw cells' effects and runs' noise.
 
     Parameters
     ----------
     expected : dict
-        By budget, shape (N,).
+        By budget, one or more of them, shape (N,).
     failing : array, shape (N,)
         As ``SurrogateModel.failing``.
     scatter : dict
-        ``residual_sd`` (by budget, knots and sds: of what trees leave unexplained, against what they expect),
-        ``noise_sd`` (the same of one run's noise), ``noise_spread`` (sd of its logarithm between cells alike),
+        ``effect_sd`` (by budget, knots and sds: of a cell's effect, against what is expected of it), ``noise_sd`` (the
+        same of one run's noise, against where the cell is), ``noise_spread`` (sd of its logarithm between cells alike),
         ``effect_root`` (4 x 4: a cell's effects on the four budgets are this times four independent ones) and
-        ``failures`` (``cell_sd``, and the ``offset`` of the logit by budget).
+        ``failures`` (``cell_sd``, sd of the logit between cells alike, and its offset by budget).
     rng : Generator
     """
     count = len(failing)
     effects = rng.standard_normal((count, len(BUDGETS))) @ np.array(scatter["effect_root"]).T
-    # A noisy cell is noisy at every budget. The mean square is about 1, so that sds stay sds. Without a bound the
-    # noisiest of so many cells would have runs that are better than any of NASBench-101.
-    spread = scatter["noise_spread"]
-    loudness = np.minimum(np.exp(spread * rng.standard_normal(count) - spread**2), 2.0)
+    # A noisy cell is noisy at every budget. Without a bound the noisiest of so many would have runs that are better
+    # than any of NASBench-101.
+    loudness = loudness_of(rng.standard_normal(count), scatter["noise_spread"])
     chances = scatter["failures"]
     proneness = chances["cell_sd"] * rng.standard_normal(count)
     draws = Draws({}, {}, {})
-    for b, budget in enumerate(BUDGETS):
-        noise_sd = np.interp(expected[budget], *scatter["noise_sd"][str(budget)])
-        middle = expected[budget] + effect_sd(expected[budget], scatter, budget) * effects[:, b]
-        if budget == BUDGETS[-1]:
-            # Trees saw the best of three runs there: a single one lies lower.
-            middle -= BEST_MEAN * noise_sd * np.exp(-(spread**2) / 2)
-        noise_sd, middle = (noise_sd * loudness)[:, None], middle[:, None]
+    for budget, middle in expected.items():
+        effect_sd = np.interp(middle, *scatter["effect_sd"][str(budget)])
+        middle = middle + effect_sd * effects[:, BUDGETS.index(budget)]
+        noise_sd = (np.interp(middle, *scatter["noise_sd"][str(budget)]) * loudness)[:, None]
         noise = rng.standard_normal((count, RUNS))
         other = rng.standard_normal((count, RUNS))
         same = VALIDATION_TEST_CORRELATION[budget]
-        draws.validation[budget] = middle + noise_sd * noise
-        draws.test[budget] = middle + TEST_NOISE * noise_sd * (same * noise + np.sqrt(1 - same**2) * other)
+        draws.validation[budget] = middle[:, None] + noise_sd * noise
+        draws.test[budget] = middle[:, None] + TEST_NOISE * noise_sd * (same * noise + np.sqrt(1 - same**2) * other)
         chance = rng.random((count, RUNS))
         if str(budget) in chances:
             draws.failed[budget] = chance < expit(failing + chances[str(budget)] + proneness)[:, None]
         else:
             draws.failed[budget] = np.zeros((count, RUNS), dtype=bool)
     return draws
+
+
+def loudness_of(normal: np.ndarray, spread: float) -> np.ndarray:
+    """Noise of cells in parts of what is usual, from standard normal draws; the mean square is about 1."""
+    return np.minimum(np.exp(spread * normal - spread**2), 2.0)
 
 
 def accuracy_of_latent(z: np.ndarray, table: dict) -> np.ndarray:
@@ -257,13 +250,14 @@ def make_surrogate(seed: int = 0, model: SurrogateModel | None = None) -> Benchm
     time_scale = model.description["scatter"]["time_scale"]
     seconds = np.exp(model.log_seconds + rng.laplace(0, time_scale, count))[:, None]
     halfway_effect = rng.standard_normal((count, 1))
-    test_effect = rng.standard_normal((count, 1))
+    validation_effect = rng.standard_normal((count, 1))
     for b, budget in enumerate(BUDGETS):
         table = model.description["tables"][str(budget)]
         failed = draws.failed[budget]
-        validation = accuracy_of_latent(draws.validation[budget], table)
-        test = accuracy_of_latent(draws.test[budget], table)
-        test -= np.interp(test, *GAP[budget]) + TEST_EFFECT[budget] * test_effect
+        validation = accuracy_of_latent(draws.validation[budget], table) + VALIDATION_EFFECT[budget] * validation_effect
+        test = accuracy_of_latent(draws.test[budget], model.description["tables"].get(f"test_{budget}", table))
+        if budget in GAP:
+            test -= np.interp(test, *GAP[budget])
         run_seconds = seconds * budget / BUDGETS[-1] * np.exp(TIME_NOISE * rng.standard_normal((count, RUNS)))
         mean, between_cells, between_runs = HALFWAY[budget]
         reached = expit(mean + between_cells * halfway_effect + between_runs * rng.standard_normal((count, RUNS)))
