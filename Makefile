@@ -4,6 +4,7 @@ PYTHON ?= python3
 QUICK ?=
 DATA ?=
 OFFICIAL ?=
+WORKERS ?= auto
 ARGS ?=
 
 BIN := .venv/bin
@@ -19,7 +20,8 @@ help:
 	@echo "                DATA=sample  20,001 real results; or full, surrogate, or a file. By default full if it is in"
 	@echo "                             data/, else surrogate, which needs no download (see data/README.md)"
 	@echo "                OFFICIAL=1   with TensorFlow and the official library, which notebook 01 then holds ours against"
-	@echo "make test     run the tests; ARGS=\"-k sources -x\" is handed to pytest"
+	@echo "make test     run the tests, as many side by side as there are cores (WORKERS=0: one after the other);"
+	@echo "                ARGS=\"-k sources -x\" is handed to pytest"
 	@echo "make lab      open JupyterLab on the notebooks"
 	@echo "make env      make the environment in .venv (the others do it by themselves)"
 	@echo "make lint     look for faults of style in code and notebooks"
@@ -31,7 +33,7 @@ book: env $(if $(filter-out 0,$(OFFICIAL)),.venv/official)
 	@$(BIN)/nplib book $(BOOK_OPTIONS)
 
 test: env
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 # The notebooks run in their own folder; the data lie in this one.
 lab: env
