@@ -205,34 +205,32 @@ def _check_split(indices: np.ndarray, num_cells: int, place: str) -> None:
 
 
 def training_rows(
-    training_cells: np.ndarray | Sequence[np.ndarray] | None, count: int, num_cells: int
+    num_cells: int,
+    accuracies: np.ndarray,
+    seeds: Sequence[int],
+    training_cells: np.ndarray | Sequence[np.ndarray] | None,
 ) -> list[np.ndarray]:
-    """Indices of training cells, as :func:`nplib.training.fit_predictors` takes them, as one array a seed.
+    """What :func:`nplib.training.fit_predictors` trains on: indices, int64, an array a seed.
 
-    Parameters
-    ----------
-    training_cells : array or sequence of arrays, optional
-        Indices, or masks of all cells.
-    count : int
-        Seeds.
-    num_cells : int
-        Of the benchmark.
-
-    Raises
-    ------
-    UserError
-        If there is not one row a seed, or an index is out of range.
+    UserError if there are no seeds, not one accuracy a cell, not one row a seed, or an index is out of range.
     """
+    if not len(seeds):
+        raise UserError("no seeds: nothing would be fitted; give at least one")
+    if any(int(seed) != seed or seed < 0 for seed in seeds):
+        raise UserError(f"seeds are {list(seeds)}; they must be whole numbers, 0 or more")
+    if np.shape(accuracies) != (num_cells,):
+        raise UserError(f"accuracies have shape {np.shape(accuracies)} for {num_cells} cells; give one for each")
     if training_cells is None:
         training_cells = np.arange(num_cells)
     if not len(training_cells) or np.ndim(training_cells[0]) == 0:
-        rows = [np.asarray(training_cells)] * count
+        rows = [np.asarray(training_cells)] * len(seeds)
     else:
         rows = [np.asarray(row) for row in training_cells]
-    if len(rows) != count or any(row.ndim != 1 for row in rows):
+    if len(rows) != len(seeds) or any(row.ndim != 1 for row in rows):
         shapes = ", ".join(sorted({str(row.shape) for row in rows}))
         raise UserError(
-            f"training_cells have {len(rows)} rows of shape {shapes} for {count} seeds; give (n,) or one row a seed"
+            f"training_cells have {len(rows)} rows of shape {shapes} for {len(seeds)} seeds; give (n,) or one row "
+            "a seed"
         )
     for number, row in enumerate(rows):
         if row.dtype == bool and len(row) == num_cells:

@@ -275,13 +275,7 @@ def _check_cells(
     config: TrainingConfig,
 ) -> list[np.ndarray]:
     """Indices of the cells that each seed trains on, M arrays, once everything that can be wrong is not."""
-    if not len(seeds):
-        raise UserError("no seeds: nothing would be trained; give at least one")
-    if any(int(seed) != seed or seed < 0 for seed in seeds):
-        raise UserError(f"seeds are {list(seeds)}; they must be whole numbers, 0 or more")
-    if np.shape(accuracies) != (num_cells,):
-        raise UserError(f"accuracies have shape {np.shape(accuracies)} for {num_cells} cells; give one for each")
-    rows = training_rows(training_cells, len(seeds), num_cells)
+    rows = training_rows(num_cells, accuracies, seeds, training_cells)
     shortest = min(len(row) for row in rows)
     if shortest < config.batch_size:
         raise TrainingFailed(

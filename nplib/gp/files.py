@@ -18,13 +18,7 @@ _OF_MEMBERS = ("columns", "parameters")  # an array each, named columns.0 and so
 
 
 def save_gp(target: str | os.PathLike, predictor: GPPredictor, overwrite: bool = False) -> None:
-    """Write a bag as safetensors: configuration, hyper-parameters, and the labels it learned from.
-
-    Raises
-    ------
-    nplib._files.TargetExists
-        If there is a file and ``overwrite`` is false.
-    """
+    """Write configuration, hyper-parameters and labels; see :func:`nplib.predictor.save_predictor`."""
     arrays = {name: getattr(predictor, name) for name in _STATE}
     for name in _OF_MEMBERS:
         arrays |= {f"{name}.{number}": array for number, array in enumerate(getattr(predictor, name))}
@@ -34,14 +28,7 @@ def save_gp(target: str | os.PathLike, predictor: GPPredictor, overwrite: bool =
 
 
 def load_gp(path: str | os.PathLike) -> GPPredictor:
-    """Read a bag that :func:`save_gp` wrote.
-
-    Raises
-    ------
-    BadWeights
-        If the file is missing, damaged or no safetensors; if a field of its configuration or a tensor is missing,
-        unknown, or not what it should be.
-    """
+    """Read a bag that :func:`save_gp` wrote; raises as :func:`nplib.predictor.load_predictor`."""
     about, tensors = read_weights(path, "save a bag with save_gp")
     if "gp" not in about:
         raise BadWeights(f"{path}: holds no configuration of a bag; save it with save_gp")

@@ -1,14 +1,15 @@
 """The Gaussian-process predictor: it knows what a cell does to a signal, and says how sure it is.
 
-It reads the named features of :mod:`nplib.features.catalogue` instead of a graph. With 172 labels it ranks far better
-than the graph network of :mod:`nplib.predictor` and is fitted in less than a second. In place of one Gaussian process
+It reads the named features of :mod:`nplib.features.catalogue` instead of a graph. In place of one Gaussian process
 there can be a bag of them, each with a random part of the features and one of several scales of accuracy.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +21,6 @@ from nplib.cell import Cells
 from nplib.errors import UserError
 from nplib.features.columns import columns_of
 from nplib.features.scales import all_columns
-from nplib.gp.columns import SELECTED_COLUMNS
 from nplib.gp.process import JITTER, GaussianProcess, GPFailed, Priors, most_probable
 from nplib.gp.targets import TARGETS, ScoreMap, target_values
 from nplib.splits import training_rows
@@ -36,12 +36,24 @@ CACHED_NUMBERS = 2**18
 CELLS_AT_A_TIME = 16_384
 
 
+def _chosen_columns() -> tuple[tuple[str, ...], ...]:
+    """Those of the first and of the second of two members, from ``columns.csv`` beside this file.
+
+    They made rankings of half of the real sample best, and were held against its other half. With all features
+    rankings are worse, since few labels cannot tell which of many columns count.
+    """
+    with files("nplib.gp").joinpath("columns.csv").open(encoding="utf8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    readers = (("both", "first"), ("both", "second"))
+    return tuple(tuple(row["column"] for row in rows if row["read_by"] in names) for names in readers)
+
+
 @dataclass(frozen=True)
 class GPConfig:
     """What a predictor is made of. It is a bag of so many Gaussian processes, whose predictions are averaged."""
 
     members: int = 2  # one for each of the sets; a bag of more gains nothing
-    feature_sets: tuple[tuple[str, ...], ...] = SELECTED_COLUMNS  # members take them in turn
+    feature_sets: tuple[tuple[str, ...], ...] = _chosen_columns()  # members take them in turn
     column_share: float = 1.0  # of its set, for each member, at random; two members of a set have different ones
     targets: tuple[str, ...] = ("log_gap",)  # what members learn accuracies as, in turn; this one favours the top
     priors: Priors = field(default_factory=Priors)
@@ -70,9 +82,8 @@ class GPConfig:
     def plain(cls) -> GPConfig:
         """A bag in which no label but those that it is fitted to has chosen anything.
 
-        Sixteen members, each with a random 30 % of all columns, about as many as a random forest gives a tree; generic
-        priors; a scale of accuracy from the labels at hand. The default's columns, priors and scale were chosen with
-        other labels of NASBench-101, and rank its cells a little better.
+        Sixteen members, each with a random 30 % of all columns, as of a random forest's tree; generic priors; a scale
+        of accuracy from the labels at hand. The default's were all chosen with other labels of NASBench-101.
         """
         priors = Priors(amplitude_sd=1.0, length=1.0, length_sd=1.0, weight_sd=1.0)
         return cls(16, (tuple(all_columns()),), column_share=0.3, targets=("log_spread",), priors=priors)
@@ -104,9 +115,10 @@ class GPConfig:
 
     def fit_classifiers(
         self, cells: Cells, accuracies: np.ndarray, seeds: Sequence[int], above: float, **options
-    ) -> GPClassifierFit:
+    ) -> GPFit:
         """Fit one predictor a seed, asked for the chance that a cell's accuracy is above a fraction."""
-        return GPClassifierFit(self.fit(cells, accuracies, seeds, **options), above)
+        fit = self.fit(cells, accuracies, seeds, **options)
+        return GPFit([GPClassifier(predictor, above) for predictor in fit.predictors], fit.seeds)
 
 
 def _check_names(setting: str, names: tuple[str, ...], known: tuple[str, ...], where: str) -> None:
@@ -158,11 +170,7 @@ class GPPredictor:
         self.map = ScoreMap.through(np.mean(values, axis=0), labels, config.targets[0])
 
     def predict(self, cells: Cells, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
-        """Expected accuracies (fractions), shape (N,), float64.
-
-        An increasing function of the mean score: all cells are taken to be as uncertain as a label that is left out is
-        on average.
-        """
+        """Expected accuracies (fractions), shape (N,), float64; all are as uncertain as a left-out label on average."""
         means, _ = self._posteriors(cells, batch_size, variance=False)
         sd = np.sqrt(np.mean([member.left_out_variance for member in self.members]))
         return self.map.expected(means.mean(axis=0), sd)
@@ -178,15 +186,8 @@ class GPPredictor:
     def means_as_labels_come(self, cells: Cells, accuracies: np.ndarray) -> np.ndarray:
         """Posterior mean score of each cell after the first 1, 2, ... of them have their labels, shape (n, n), float64.
 
-        Row q knows the labels to q, and its columns beyond q mean nothing. Hyper-parameters and the scale of accuracies
-        stay those of this predictor, and its own labels are not among those known.
-
-        Parameters
-        ----------
-        cells : Cells
-            n of them, in the order in which they were labelled.
-        accuracies : array, shape (n,)
-            Fractions.
+        Row q knows the labels (fractions) to q, and its columns beyond q mean nothing. Hyper-parameters and the scale
+        of accuracies stay those of this predictor, and its own labels are not among those known.
         """
         X = columns_of(cells, self.config.features).astype(np.float64)
         means = 0.0
@@ -202,15 +203,15 @@ class GPPredictor:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Bounds between which a new label (fraction) of each cell is with a given chance, both of shape (N,), float64.
 
-        Raises
-        ------
-        UserError
-            If the chance is not between 0 and 1.
+        UserError if the chance is not between 0 and 1.
         """
+        from scipy.special import ndtri  # slow to load
+
         if not 0 < coverage < 1:
             raise UserError(f"coverage is {coverage}; it must be between 0 and 1, as 0.9")
-        low, high = self._quantiles(cells, [(1 - coverage) / 2, (1 + coverage) / 2], batch_size)
-        return low, high
+        mean, sd = self._of_labels(cells, batch_size)
+        beyond = ndtri((1 - coverage) / 2) * sd
+        return self.map.accuracies(mean + beyond), self.map.accuracies(mean - beyond)
 
     def chance_above(self, cells: Cells, accuracy: float, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
         """The chance that a new label of each cell is above an accuracy (fraction), shape (N,), float64."""
@@ -220,10 +221,9 @@ class GPPredictor:
         return ndtr((mean - self.map.score(accuracy)) / sd)
 
     def relevance(self) -> np.ndarray:
-        """How much each of ``config.features`` matters, shape (F,).
+        """How much each of ``config.features`` matters, shape (F,); features that go together share it.
 
-        The slope of the mean score by the feature, in standard deviations of the labels for one of the feature: its
-        root mean square over the labelled cells. Features that go together share what matters.
+        The slope of the mean score by the feature, both in standard deviations: root mean square over labelled cells.
         """
         slopes = np.zeros_like(self.rows)
         for chosen, member in zip(self.columns, self.members, strict=True):
@@ -232,10 +232,7 @@ class GPPredictor:
 
     @undisturbed()
     def sample(self, cells: Cells, count: int, random: np.random.Generator) -> np.ndarray:
-        """Joint draws from the posterior of the cells' scores, shape (count, N), float64; for a few thousand cells.
-
-        A draw is one of a random member.
-        """
+        """Joint draws, each of a random member, of some thousand cells' scores, shape (count, N), float64."""
         X = columns_of(cells, self.config.features).astype(np.float64)
         which = random.integers(len(self.members), size=count)
         normal = random.standard_normal((count, len(cells)))
@@ -279,25 +276,16 @@ class GPPredictor:
         mean, sd = self.posterior(cells, batch_size)
         return mean, np.sqrt(sd**2 + np.mean([member.noise for member in self.members]))
 
-    def _quantiles(self, cells: Cells, quantiles: Sequence[float], batch_size: int) -> list[np.ndarray]:
-        from scipy.special import ndtri
-
-        for quantile in quantiles:
-            if not 0 < quantile < 1:
-                raise UserError(f"quantile is {quantile}; it must be between 0 and 1")
-        mean, sd = self._of_labels(cells, batch_size)
-        return [self.map.accuracies(mean + ndtri(quantile) * sd) for quantile in quantiles]
-
 
 @dataclass(frozen=True, eq=False)
 class GPFit:
-    """Fitted predictors, one a seed."""
+    """Fitted predictors or classifiers, one a seed."""
 
-    predictors: list[GPPredictor]
+    predictors: list[GPPredictor] | list[GPClassifier]
     seeds: tuple[int, ...]
 
     def predict(self, cells: Cells, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
-        """Expected accuracies (fractions) by every predictor, shape (M, N), float64."""
+        """Expected accuracies (fractions), or logits, by every predictor, shape (M, N), float64."""
         return np.stack([predictor.predict(cells, batch_size) for predictor in self.predictors])
 
     def first(self, count: int) -> GPFit:
@@ -316,36 +304,10 @@ class GPClassifier:
     predictor: GPPredictor
     above: float
 
-    def predict(self, cells: Cells, batch_size: int = 16_384) -> np.ndarray:
+    def predict(self, cells: Cells, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
         """Logits of the chance that a cell's label is above, shape (N,), as classifiers of other kinds give them."""
         chance = np.clip(self.predictor.chance_above(cells, self.above, batch_size), SUREST, 1 - SUREST)
         return np.log(chance) - np.log1p(-chance)
-
-
-@dataclass(frozen=True, eq=False)
-class GPClassifierFit:
-    """Classifiers of several seeds, with the methods of :class:`nplib.training.Fit`."""
-
-    fit: GPFit
-    above: float
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """One a classifier."""
-        return self.fit.seeds
-
-    @property
-    def predictors(self) -> list[GPClassifier]:
-        """The classifiers."""
-        return [GPClassifier(predictor, self.above) for predictor in self.fit.predictors]
-
-    def predict(self, cells: Cells, batch_size: int = 16_384) -> np.ndarray:
-        """Logits of every classifier, shape (M, N)."""
-        return np.stack([classifier.predict(cells, batch_size) for classifier in self.predictors])
-
-    def first(self, count: int) -> GPClassifierFit:
-        """Those of the first so many seeds."""
-        return GPClassifierFit(self.fit.first(count), self.above)
 
 
 @undisturbed()
@@ -361,27 +323,16 @@ def fit_gps(
     callback: Callable[..., None] | None = None,
     progress: bool = False,
 ) -> GPFit:
-    """Fit one predictor a seed.
-
-    A seed decides which member has which features; with one member that has them all, nothing is random.
+    """Fit one predictor a seed, which decides which member has which features.
 
     Parameters
     ----------
-    cells : Cells
-        All cells, N of them.
-    accuracies : array, shape (N,)
-        Fractions; only those of training cells are looked at.
-    seeds : sequence of int
+    cells, accuracies, seeds, training_cells, progress
+        See :func:`nplib.training.fit_predictors`. Hyper-parameters are fitted to the first ``config.hyper_cells``
+        training cells. A cell may be there more than once, as if its label had been measured again.
     config : GPConfig
-    training_cells : array, shape (n,) or (len(seeds), n), or sequence of len(seeds) arrays, shapes (n_m,), optional
-        See :func:`nplib.training.fit_predictors`. Hyper-parameters are fitted to the first ``config.hyper_cells``. A
-        cell may be there more than once, as if its label had been measured again.
-    device : str or torch.device
-        Checked, and otherwise for likeness with :func:`nplib.training.fit_predictors`: all is done on the CPU.
-    after_epochs, callback
-        For likeness too; a Gaussian process has no epochs, so leave them out.
-    progress : bool
-        Show a bar on stderr.
+    device, after_epochs, callback
+        For likeness with :func:`nplib.training.fit_predictors`: all is done on the CPU, and there are no epochs.
 
     Raises
     ------
@@ -394,7 +345,9 @@ def fit_gps(
         raise UserError("a Gaussian process has no epochs to look at: leave after_epochs and callback out")
     if isinstance(device, str):
         choose_device(device)
-    rows = _check_labels(cells, accuracies, seeds, training_cells)
+    rows = training_rows(len(cells), accuracies, seeds, training_cells)
+    for row in rows:
+        _check_labels(accuracies, row)
     accuracies = np.asarray(accuracies, dtype=np.float64)
     bags = [
         (
@@ -428,44 +381,30 @@ def fit_gps(
     return GPFit(map_on_cores(condition, range(len(bags)), CPU), tuple(int(seed) for seed in seeds))
 
 
-def _check_labels(
-    cells: Cells,
-    accuracies: np.ndarray,
-    seeds: Sequence[int],
-    training_cells: np.ndarray | Sequence[np.ndarray] | None,
-) -> list[np.ndarray]:
-    """Indices of the training cells of each seed, once everything that can be wrong is not."""
-    if not len(seeds):
-        raise UserError("no seeds: nothing would be fitted; give at least one")
-    if any(int(seed) != seed or seed < 0 for seed in seeds):
-        raise UserError(f"seeds are {list(seeds)}; they must be whole numbers, 0 or more")
-    if np.shape(accuracies) != (len(cells),):
-        raise UserError(f"accuracies have shape {np.shape(accuracies)} for {len(cells)} cells; give one for each")
-    rows = training_rows(training_cells, len(seeds), len(cells))
-    for row in rows:
-        labels = np.asarray(accuracies)[row]
-        if len(row) < LEAST_LABELS:
-            raise GPFailed(
-                f"{len(row)} cells to learn from; a Gaussian process needs at least {LEAST_LABELS}, and ranks well "
-                "from some 40 on"
-            )
-        if len(row) > MOST_LABELS:
-            raise GPFailed(
-                f"{len(row):,} cells to learn from; an exact Gaussian process takes memory with their square and "
-                f"time with their cube, so give {MOST_LABELS:,} at most, or train a graph network"
-            )
-        wrong = row[~((labels >= 0) & (labels <= 1))]
-        if len(wrong):
-            raise GPFailed(
-                f"the accuracy of cell {wrong[0]} is {accuracies[wrong[0]]} ({len(wrong)} such cells); learn only from "
-                "cells whose accuracy is known, as a fraction between 0 and 1"
-            )
-        if np.ptp(labels) == 0:
-            raise GPFailed(
-                f"all {len(row)} cells to learn from have the accuracy {labels[0]}; nothing can be ranked by that: "
-                "give cells whose accuracies differ"
-            )
-    return rows
+def _check_labels(accuracies: np.ndarray, row: np.ndarray) -> None:
+    """Refuse training cells that a Gaussian process cannot learn from."""
+    labels = np.asarray(accuracies)[row]
+    if len(row) < LEAST_LABELS:
+        raise GPFailed(
+            f"{len(row)} cells to learn from; a Gaussian process needs at least {LEAST_LABELS}, and ranks well from "
+            "some 40 on"
+        )
+    if len(row) > MOST_LABELS:
+        raise GPFailed(
+            f"{len(row):,} cells to learn from; an exact Gaussian process takes memory with their square and time "
+            f"with their cube, so give {MOST_LABELS:,} at most, or train a graph network"
+        )
+    wrong = row[~((labels >= 0) & (labels <= 1))]
+    if len(wrong):
+        raise GPFailed(
+            f"the accuracy of cell {wrong[0]} is {accuracies[wrong[0]]} ({len(wrong)} such cells); learn only from "
+            "cells whose accuracy is known, as a fraction between 0 and 1"
+        )
+    if np.ptp(labels) == 0:
+        raise GPFailed(
+            f"all {len(row)} cells to learn from have the accuracy {labels[0]}; nothing can be ranked by that: give "
+            "cells whose accuracies differ"
+        )
 
 
 def _random_columns(config: GPConfig, seed: int) -> list[np.ndarray]:

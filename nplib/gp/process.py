@@ -60,10 +60,8 @@ class Priors:
 def column_scales(parameters: np.ndarray) -> np.ndarray:
     """What columns are multiplied by, shape (C,): Matérn 3/2 is (1 + r) exp(-r) of the distance r that they then have.
 
-    Parameters
-    ----------
-    parameters : array, shape (3 + C,)
-        Logarithms of noise variance, amplitude, length-scale, and of each column's own factor of it.
+    ``parameters`` are logarithms, shape (3 + C,): of noise variance, amplitude, length-scale, and of each column's own
+    factor of that.
     """
     count = len(parameters) - WEIGHTS
     return np.sqrt(3 / count) * np.exp(-(parameters[LENGTH] + parameters[WEIGHTS:]))
@@ -72,22 +70,9 @@ def column_scales(parameters: np.ndarray) -> np.ndarray:
 def negative_log_posterior(
     parameters: np.ndarray, X: np.ndarray, targets: np.ndarray, priors: Priors
 ) -> tuple[float, np.ndarray]:
-    """Minus the log posterior density of hyper-parameters, but for a constant, and its gradient.
+    """Minus the log posterior density of hyper-parameters, but for a constant, and its gradient, shape (3 + C,).
 
-    Parameters
-    ----------
-    parameters : array, shape (3 + C,)
-        See :func:`column_scales`.
-    X : array, shape (n, C)
-        Standardised columns.
-    targets : array, shape (n,)
-        Standardised labels.
-    priors : Priors
-
-    Returns
-    -------
-    value : float
-    gradient : array, shape (3 + C,)
+    Parameters are as of :class:`GaussianProcess`.
     """
     noise, amplitude = math.exp(parameters[NOISE]), math.exp(parameters[AMPLITUDE])
     Z = torch.from_numpy(X * column_scales(parameters))  # (n, C)
@@ -206,14 +191,9 @@ class GaussianProcess:
         return tuple(tensor.float() for tensor in fast)
 
     def predict(self, X: Tensor, *, variance: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Posterior mean and variance of the function at rows of float32, each of shape (B,); in float32, and fast.
+        """Posterior mean and variance of the function at standardised rows, shape (B, C); both (B,), all in float32.
 
-        Parameters
-        ----------
-        X : Tensor, shape (B, C), float32
-            Standardised columns.
-        variance : bool
-            Without it the second is None; it costs more than the mean.
+        The variance costs more than the mean, and is None if not asked for.
         """
         scales, labelled, alpha, inverse = self._fast
         Z = X.new_empty(len(X), X.shape[1] + 2)

@@ -27,16 +27,11 @@ TABULATED = np.linspace(-8, 8, 1601)
 
 
 def target_values(name: str, labels: np.ndarray) -> np.ndarray:
-    """Labels on a scale, standardised, shape (n,).
+    """Labels (fractions, not all alike) on one of the scales ``TARGETS``, standardised, shape (n,).
 
-    Parameters
-    ----------
-    name : str
-        One of ``TARGETS``: minus the logarithm of how far a label stays below a ceiling, with the constants above or,
-        as ``log_spread``, with a ceiling and a floor taken from the labels alone; its rank as a quantile of a normal
-        distribution; or its rank.
-    labels : array, shape (n,)
-        Fractions, not all alike.
+    These are minus the logarithm of how far a label stays below a ceiling, with the constants above or, as
+    ``log_spread``, with a ceiling and a floor taken from the labels alone; its rank as a quantile of a normal
+    distribution; or its rank.
     """
     if name == "log_gap":
         # With all labels at or below the floor, or a floor near the best, nothing would be left to tell apart.

@@ -47,7 +47,7 @@ class MLPConfig:
         from sklearn.neural_network import MLPRegressor
 
         scale = PredictorConfig()
-        rows = training_rows(training_cells, len(seeds), len(cells))
+        rows = training_rows(len(cells), accuracies, seeds, training_cells)
         settings = {
             "hidden_layer_sizes": self.hidden,
             "alpha": self.weight_decay,

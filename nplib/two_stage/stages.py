@@ -149,7 +149,7 @@ def fit_two_stage(
     if second_stage not in SECOND_STAGES:
         raise UserError(f"second_stage is {second_stage!r}; there are {', '.join(SECOND_STAGES)}")
     decision = check_decision(decision)
-    rows = training_rows(training_cells, len(seeds), len(cells))
+    rows = training_rows(len(cells), labels, seeds, training_cells)
     _check_classes(labels, seeds, config, rows)
     if classifier is None:
         classifier = config.classifier.fit_classifiers(
@@ -208,7 +208,7 @@ def held_out_probabilities(
     """
     from sklearn.model_selection import KFold  # slow to load
 
-    labelled = np.stack(training_rows(training_cells, len(seeds), len(cells)))
+    labelled = np.stack(training_rows(len(cells), labels, seeds, training_cells))
     count = labelled.shape[1]
     if not 2 <= folds <= count:
         raise UserError(f"{count} cells cannot be dealt into {folds} folds; there must be from 2 to that many")
