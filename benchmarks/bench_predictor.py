@@ -51,7 +51,7 @@ def main() -> None:
     plain_cells = PlainCells(space, cells, targets)
     some = random.permutation(len(space))[: options.plain_cells]
     to_predict = PlainCells(space, some, np.zeros(len(some)))
-    predictor = Predictor.seeded(PredictorConfig(), 0)
+    predictor = Predictor(PredictorConfig(), 0)
     model = train(plain_cells, 1)
     steps = options.epochs * STEPS
 

@@ -18,53 +18,16 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
+from nplib import _layout
 from nplib._files import expand, replacing
-from nplib._layout import (
-    ATTRIBUTES,
-    AXES,
-    BUDGETS,
-    LAYOUT,
-    METRICS,
-    POINTS,
-    RUNS,
-    SCHEMA_VERSION,
-    UNITS,
-    BadBenchmark,
-    attribute,
-    cast,
-    check_figures,
-    check_graphs,
-    check_hashes,
-    check_layout,
-    check_names,
-    digest_of,
-    empty_metrics,
-    metric_position,
-    open_datasets,
-    read_attributes,
-)
+from nplib._layout import BUDGETS, LAYOUT, METRICS, POINTS, RUNS, BadBenchmark, attribute, metric_position
+from nplib._layout import empty_metrics as empty_metrics
 from nplib.cell import Cell, Cells
 from nplib.errors import UserError
 from nplib.space import Space
 
 if TYPE_CHECKING:
     import pandas
-
-__all__ = [
-    "BUDGETS",
-    "FAILED_BELOW",
-    "FALLBACK_ACCURACY",
-    "METRICS",
-    "POINTS",
-    "RUNS",
-    "SURROGATE",
-    "BadBenchmark",
-    "Benchmark",
-    "MissingMetric",
-    "UnknownCell",
-    "empty_metrics",
-    "metric_position",
-]
 
 # The label rule: a run below the first has failed; a cell whose runs all failed counts as the second.
 FAILED_BELOW = 0.2
@@ -92,13 +55,10 @@ class Benchmark:
     ----------
     hashes : array, shape (N,), S32
         Module hashes, all different.
-    num_vertices : array, shape (N,), int8
     trainable_parameters : array, shape (N,), int32
         0 where unknown.
-    adjacency : array, shape (N, 7, 7), int8
-        Zero-padded.
-    operations : array, shape (N, 7), int8
-        Operation codes, zero-padded.
+    num_vertices, adjacency, operations : array
+        See :class:`nplib.cell.Cells`.
     metrics : array, shape (N, 4, 3, 2, 4), float32
         By cell, budget (4, 12, 36, 108 epochs), run, halfway and end, and training time (s), train, validation and
         test accuracy (fractions); NaN where unknown.
@@ -136,11 +96,11 @@ class Benchmark:
             object.__setattr__(self, "kind", self.labels)
         place = "benchmark" if self.path is None else str(self.path)
         arrays = {name: np.asarray(getattr(self, attribute(name))) for name in LAYOUT}
-        check_layout(arrays, place)
-        arrays = {name: cast(name, array, place) for name, array in arrays.items()}
-        check_hashes(arrays["hash"], place)
-        check_graphs(arrays, place)
-        check_figures(arrays, place)
+        _layout.check_layout(arrays, place)
+        arrays = {name: _layout.cast(name, array, place) for name, array in arrays.items()}
+        _layout.check_hashes(arrays["hash"], place)
+        _layout.check_graphs(arrays, place)
+        _layout.check_figures(arrays, place)
         for name, array in arrays.items():
             array = array.view()  # so that an array of the caller's stays writable
             array.setflags(write=False)
@@ -178,9 +138,9 @@ class Benchmark:
         try:
             # No lock: some shared file systems have none, and what we write is complete before it has its name.
             with h5py.File(path, "r", locking=False) as file:
-                about = read_attributes(file, path)
-                datasets = open_datasets(file, str(path))
-                check_layout(datasets, str(path))
+                about = _layout.read_attributes(file, path)
+                datasets = _layout.open_datasets(file, str(path))
+                _layout.check_layout(datasets, str(path))
                 arrays = {attribute(name): dataset[()] for name, dataset in datasets.items()}
         except UserError:
             raise
@@ -192,8 +152,8 @@ class Benchmark:
         stated = about.pop("digest", None)
         benchmark = cls(**arrays, **about, path=path)
         arrays = {name: getattr(benchmark, attribute(name)) for name in LAYOUT}
-        if stated is None or stated != digest_of(arrays, about):
-            check_names(arrays, str(path))
+        if stated is None or stated != _layout.digest_of(arrays, about):
+            _layout.check_names(arrays, str(path))
             if stated is not None:
                 raise BadBenchmark(
                     f"{path} is not as it was written: its arrays do not have the digest that it states. It is "
@@ -202,15 +162,7 @@ class Benchmark:
         return benchmark
 
     def save(self, target: str | os.PathLike, overwrite: bool = False) -> None:
-        """Write the benchmark as HDF5, whole or not at all.
-
-        Raises
-        ------
-        nplib._files.TargetExists
-            If the target exists and ``overwrite`` is false.
-        UserError
-            If it cannot be written, for want of room for instance.
-        """
+        """Write the benchmark as HDF5, whole or not at all; UserError if it cannot be, or may not replace a file."""
         image = self._image()
         with replacing(target, overwrite, image.nbytes) as partial:
             partial.write_bytes(image)
@@ -220,14 +172,14 @@ class Benchmark:
         image = io.BytesIO()
         with h5py.File(image, "w") as file:
             arrays = {name: getattr(self, attribute(name)) for name in LAYOUT}
-            about = {field: getattr(self, field) for field in ATTRIBUTES.values()}
+            about = {field: getattr(self, field) for field in _layout.ATTRIBUTES.values()}
             for name, (_, dtype) in LAYOUT.items():
                 file.create_dataset(name, data=arrays[name], dtype=dtype)
-            file.attrs["schema_version"] = SCHEMA_VERSION
-            file.attrs.update({name: about[field] for name, field in ATTRIBUTES.items()})
-            file.attrs["digest"] = digest_of(arrays, about)
-            file["metrics"].attrs["axes"] = AXES
-            file["metrics"].attrs["units"] = UNITS
+            file.attrs["schema_version"] = _layout.SCHEMA_VERSION
+            file.attrs.update({name: about[field] for name, field in _layout.ATTRIBUTES.items()})
+            file.attrs["digest"] = _layout.digest_of(arrays, about)
+            file["metrics"].attrs["axes"] = _layout.AXES
+            file["metrics"].attrs["units"] = _layout.UNITS
         return image.getbuffer()
 
     def __len__(self) -> int:
@@ -250,23 +202,11 @@ class Benchmark:
         return {name: index for index, name in enumerate(self.hashes.tolist())}
 
     def index(self, key: str | bytes | Cell) -> int:
-        """Index of a cell, given as its module hash or as any labelling of it, pruned or not.
-
-        Raises
-        ------
-        UnknownCell
-            If the benchmark does not hold it.
-        """
+        """Index of a cell, given as its module hash or any labelling of it, pruned or not; UnknownCell if not held."""
         return int(self.indices([key.module_hash if isinstance(key, Cell) else key])[0])
 
     def indices(self, hashes: Iterable[str | bytes]) -> np.ndarray:
-        """Indices, shape (M,), int64, of module hashes.
-
-        Raises
-        ------
-        UnknownCell
-            If the benchmark does not hold one of them.
-        """
+        """Indices, shape (M,), int64, of module hashes; UnknownCell if one is not held."""
         names = hashes.tolist() if isinstance(hashes, np.ndarray) else list(hashes)
         names = [name.encode() if isinstance(name, str) else name for name in names]
         found = np.array([self._index_of_hash.get(name, -1) for name in names], dtype=np.int64)
@@ -333,13 +273,9 @@ class Benchmark:
         return bool(np.all(counts == len(self)))
 
     def available(self) -> pandas.DataFrame:
-        """What the benchmark has: a row for every budget, point and metric.
+        """What the benchmark has: a row for every budget (epochs), point (``at``) and metric.
 
-        Returns
-        -------
-        DataFrame
-            Columns ``budget`` (epochs), ``at``, ``metric``, ``runs`` (tuple: those that every cell has) and ``cells``
-            (how many have at least one run).
+        ``runs`` is a tuple of those that every cell has, ``cells`` how many have at least one run.
         """
         import pandas
 
@@ -391,10 +327,8 @@ class Benchmark:
             One of the accuracies; whether a run failed is judged by this same figure. By default the validation
             accuracy where every cell has it at this budget and run, otherwise the test accuracy.
         budget, run : int
-        failed_below : float
-            A run whose accuracy is below this fraction has failed. 0: no run has.
-        fallback : float
-            A fraction.
+        failed_below, fallback : float
+            Fractions; a run of less accuracy than the first has failed. 0: no run has.
 
         Returns
         -------

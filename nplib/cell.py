@@ -171,13 +171,7 @@ class Cell:
         return Cell(self.matrix[np.ix_(keep, keep)], tuple(np.array(self.operations, dtype=object)[keep]))
 
     def pruned(self) -> Cell:
-        """This cell without the vertices that lie on no path from input to output.
-
-        Raises
-        ------
-        InvalidCell
-            If the input does not reach the output.
-        """
+        """This cell without the vertices that lie on no path from input to output; InvalidCell if there is none."""
         if self._pruned is None:
             raise InvalidCell("the input does not reach the output, so nothing is left after pruning")
         return self._pruned
@@ -215,15 +209,7 @@ class Cell:
 
 @lru_cache(maxsize=2**16)
 def graph_hash(rows: tuple[tuple[int, ...], ...], labels: tuple[int, ...]) -> str:
-    """Module hash of a pruned graph with any labels; :attr:`Cell.module_hash` tells how it is made.
-
-    Parameters
-    ----------
-    rows : tuple of V tuples of V int
-        Adjacency matrix.
-    labels : tuple of V int
-        Codes of the operations; -1 for the input, -2 for the output.
-    """
+    """Module hash of a pruned graph: rows of its adjacency matrix, a label a vertex. See :attr:`Cell.module_hash`."""
     vertices = range(len(rows))
     targets = [[v for v in vertices if row[v]] for row in rows]
     sources = [[u for u in vertices if rows[u][v]] for v in vertices]
@@ -247,18 +233,7 @@ def vertex_channels(matrix: np.ndarray, input_channels: int, output_channels: in
     """Channels of every vertex of a module (``compute_vertex_channels`` of the official library).
 
     Vertices that feed the output share its channels equally, and the remainder goes one each to the first of them;
-    any other interior vertex has the largest channel count that it feeds.
-
-    Parameters
-    ----------
-    matrix : array, shape (V, V)
-        Adjacency of a pruned cell.
-    input_channels, output_channels : int
-        Channels that enter and leave the module.
-
-    Returns
-    -------
-    list of int, length V
+    any other interior vertex has the largest channel count that it feeds. The matrix, shape (V, V), is pruned.
     """
     last = len(matrix) - 1
     channels = [0] * len(matrix)
@@ -280,12 +255,7 @@ def convolution_parameters(kernel: int, inputs: int, outputs: int) -> int:
 
 
 def parameter_costs(matrix: np.ndarray) -> tuple[int, np.ndarray]:
-    """Trainable parameters of the network built from a pruned matrix, split by what the operations decide.
-
-    Parameters
-    ----------
-    matrix : array, shape (V, V)
-        Adjacency of a pruned cell.
+    """Trainable parameters of the network built from a pruned matrix, shape (V, V), split by what operations decide.
 
     Returns
     -------
@@ -322,10 +292,8 @@ class Cells:
     ----------
     num_vertices : array, shape (N,), int8
         From 2 to 7.
-    adjacency : array, shape (N, 7, 7), int8
-        Zero-padded.
-    operations : array, shape (N, 7), int8
-        Operation codes, zero-padded.
+    adjacency, operations : array, shapes (N, 7, 7) and (N, 7), int8
+        Zero-padded; operations as codes.
 
     Raises
     ------
@@ -367,13 +335,7 @@ class Cells:
 
     @classmethod
     def of(cls, cells: Sequence[Cell]) -> Cells:
-        """Cells of at most 7 vertices each, as they are: not pruned.
-
-        Raises
-        ------
-        InvalidCell
-            If a cell has more than 7 vertices.
-        """
+        """Cells as they are, not pruned; InvalidCell if one has more than 7 vertices."""
         num_vertices = np.array([cell.num_vertices for cell in cells], dtype=np.int8)
         adjacency = np.zeros((len(cells), MAX_VERTICES, MAX_VERTICES), dtype=np.int8)
         operations = np.zeros((len(cells), MAX_VERTICES), dtype=np.int8)
@@ -405,14 +367,9 @@ class Cells:
         return Cell.from_codes(self.adjacency[index, :size, :size], self.operations[index, :size])
 
     def derived(self, name: Hashable, make: Callable[[Cells], Derived]) -> Derived:
-        """What somebody makes of these cells: made once, kept with them, and of a part taken from what the whole has.
+        """What somebody makes of these cells, made once and kept by name; of a part, taken from what the whole has.
 
-        Parameters
-        ----------
-        name : hashable
-            Under which it is kept.
-        make : callable
-            From cells to something with a row for each, which ``[index]`` picks.
+        It has a row for each cell, which ``[index]`` picks.
         """
         if name not in self._derived:
             known = self._known(name)

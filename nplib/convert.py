@@ -1,8 +1,7 @@
 """Convert an official tfrecord file of NASBench-101 to the HDF5 that everything here reads.
 
-The file streams through in blocks. This thread reads them and finds the frames; others check and decode whole blocks
-(:mod:`nplib.records.decoding`) and take the file's SHA-256; this one puts the results in place, in order
-(:mod:`nplib.records.assembly`). Rows of an unusual layout, and everything that is wrong, go to :mod:`nplib.records`.
+The file streams through in blocks. One thread finds frames and puts results in place, in order; others decode blocks
+(:mod:`nplib.records.decoding`). Rows of an unusual layout, and everything that is wrong, go to :mod:`nplib.records`.
 """
 
 from __future__ import annotations
@@ -29,15 +28,7 @@ from nplib.benchmark import REAL, Benchmark
 from nplib.cell import MAX_VERTICES, OPERATION_CODES
 from nplib.errors import UserError
 from nplib.records.assembly import Assembly, budget_problem
-from nplib.records.decoding import (
-    DAMAGED,
-    DECODED,
-    FRAME_BYTES,
-    UNKNOWN_PARAMETERS,
-    Rows,
-    decode_rows,
-    scan_frames,
-)
+from nplib.records.decoding import DAMAGED, DECODED, FRAME_BYTES, UNKNOWN_PARAMETERS, Rows, decode_rows, scan_frames
 from nplib.records.frames import HEADER, BadRecord, open_records, read_frame
 from nplib.records.official_files import OFFICIAL_FILES
 from nplib.records.record import EVALUATION_FIELDS, Record, decode_record
@@ -55,40 +46,21 @@ RECORD_BYTES = 450
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was converted.
-
-    Attributes
-    ----------
-    source, target : Path
-    cells, records : int
-    budgets : tuple of int
-        Budgets that occur; metrics at the others are NaN.
-    source_name : str
-        ``"full"``, ``"only108"``, or the name of the file.
-    sha256 : str
-        Of the source.
-    size : int
-        Bytes of the source.
-    seconds : float
-    """
+    """What was converted."""
 
     source: Path
     target: Path
     cells: int
     records: int
-    budgets: tuple[int, ...]
-    source_name: str
-    sha256: str
-    size: int
+    budgets: tuple[int, ...]  # those that occur; metrics at the others are NaN
+    source_name: str  # "full", "only108", or the name of the file
+    sha256: str  # of the source
+    size: int  # of the source, bytes
     seconds: float
 
     @property
     def records_per_second(self) -> float:
         return self.records / self.seconds
-
-    @property
-    def megabytes_per_second(self) -> float:
-        return self.size / 1e6 / self.seconds
 
 
 def convert_tfrecord(
@@ -108,12 +80,10 @@ def convert_tfrecord(
     Parameters
     ----------
     source, target : path
-    overwrite : bool
-        Whether the target may exist.
+    overwrite, progress : bool
+        Whether the target may exist, and whether to show a bar on stderr.
     verify_hashes : bool
         Whether every graph must have the module hash that the file gives it, and be a cell of the space.
-    progress : bool
-        Whether to show a bar on stderr.
     source_name : str or None
         What the benchmark is to call its source; by default ``"full"`` or ``"only108"`` if the source is the official
         file of that name by its SHA-256, otherwise the name of the file.

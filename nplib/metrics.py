@@ -41,17 +41,9 @@ def _checked(true: np.ndarray, predicted: np.ndarray, least: int = 1) -> tuple[n
 
 
 def mse_percent2(true: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean squared error of accuracies, in points squared.
+    """Mean squared error of accuracies (fractions), both of shape (N,), in points squared.
 
-    Parameters
-    ----------
-    true, predicted : array, shape (N,)
-        Fractions.
-
-    Raises
-    ------
-    UserError
-        If shapes differ, nothing is given, or a value is no finite number. So do all functions here.
+    UserError if shapes differ, nothing is given, or a value is no finite number; so do all functions here.
 
     Examples
     --------
@@ -60,17 +52,6 @@ def mse_percent2(true: np.ndarray, predicted: np.ndarray) -> float:
     """
     true, predicted = _checked(true, predicted)
     return float(np.mean((100 * (predicted - true)) ** 2))
-
-
-def rmse_percent(true: np.ndarray, predicted: np.ndarray) -> float:
-    """Root of the mean squared error of accuracies (fractions), in points.
-
-    Examples
-    --------
-    >>> round(rmse_percent([0.90, 0.92], [0.93, 0.92]), 4)
-    2.1213
-    """
-    return float(np.sqrt(mse_percent2(true, predicted)))
 
 
 def kendall_tau(true: np.ndarray, predicted: np.ndarray) -> float:
@@ -150,14 +131,6 @@ def regret(true: np.ndarray, predicted: np.ndarray, k: int = 1) -> float:
 class MeanSd:
     """Mean and spread of one figure over seeds.
 
-    Attributes
-    ----------
-    mean : float
-    sd : float
-        Sample standard deviation (divisor ``count - 1``); NaN of a single value.
-    count : int
-        How many seeds.
-
     Examples
     --------
     >>> f"{summarize([2.0, 3.0, 4.0]):.1f}"
@@ -167,8 +140,8 @@ class MeanSd:
     """
 
     mean: float
-    sd: float
-    count: int
+    sd: float  # of a sample (divisor count - 1); NaN of a single value
+    count: int  # of seeds
 
     def __format__(self, spec: str) -> str:
         spec = spec or ".2f"
@@ -179,13 +152,7 @@ class MeanSd:
 
 
 def summarize(values: Iterable[float]) -> MeanSd:
-    """Mean and sample standard deviation over seeds.
-
-    Raises
-    ------
-    UserError
-        If there is none, or one is no finite number.
-    """
+    """Mean and sample standard deviation over seeds; UserError if there is none, or one is no finite number."""
     values = np.asarray(list(values), dtype=np.float64)
     if not len(values):
         raise UserError("no values to take the mean of; run at least one seed")

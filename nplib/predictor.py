@@ -107,15 +107,7 @@ class Graphs:
 
     @cached_property
     def distinct_reads(self) -> tuple[Tensor, Tensor]:
-        """The rows of :attr:`reads` that differ, and which of them each vertex has.
-
-        Returns
-        -------
-        reads : Tensor, shape (2, D, 5)
-            Distinct pairs of rows.
-        which : Tensor, shape (N, 7), int64
-            Row of every vertex.
-        """
+        """The pairs of rows of :attr:`reads` that differ, shape (2, D, 5), and which each vertex has, (N, 7), int64."""
         reads = self.reads.flatten(1, 2)  # (2, 7N, 5)
         # Rows are told apart by their product with fixed random numbers: equal rows have equal products.
         generator = torch.Generator().manual_seed(0)
@@ -192,11 +184,6 @@ class Predictor(nn.Module):
             self.dropout = nn.Dropout(config.dropout)
             self.fc2 = Linear(config.head, 1, random)
 
-    @classmethod
-    def seeded(cls, config: PredictorConfig, seed: int) -> Predictor:
-        """A new predictor of a seed."""
-        return cls(config, seed)
-
     def forward(self, graphs: Graphs) -> Tensor:
         """Outputs of shape (B,), in units of ``config.label_std`` about ``config.label_mean``."""
         hidden = graphs.nodes  # (B, V, 5)
@@ -265,13 +252,7 @@ def _multiply(hidden: Tensor, weights: Tensor) -> Tensor:
 
 
 def save_predictor(target: str | os.PathLike, predictor: Predictor, overwrite: bool = False) -> None:
-    """Write weights and configuration as safetensors.
-
-    Raises
-    ------
-    nplib._files.TargetExists
-        If there is a file and ``overwrite`` is false.
-    """
+    """Write weights and configuration as safetensors; UserError if there is a file and ``overwrite`` is false."""
     write_weights(target, {"config": json.dumps(asdict(predictor.config))}, predictor.state_dict(), overwrite)
 
 

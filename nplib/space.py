@@ -1,8 +1,7 @@
 """All 423,624 cells of NASBench-101 as arrays, and the table that finds any labelled graph among them.
 
-A labelled graph is written as two numbers. ``bits`` holds its edges: edge x -> y is bit x + y(y - 1)/2, so a number
-does not change when vertices are added at the end. ``opcode`` holds its interior operations: the code of vertex v
-is the digit of 3^(v - 1). Two small tables lead from these to the cell, without a hash.
+A labelled graph is written as two numbers: its edges as ``bits``, edge x -> y as bit x + y(y - 1)/2, and its interior
+operations as ``opcode``, that of vertex v as the digit of 3^(v - 1). Two small tables lead from these to the cell.
 """
 
 from __future__ import annotations
@@ -85,14 +84,9 @@ class Space:
 
     Attributes
     ----------
-    num_vertices : array, shape (N,), int8
-    adjacency : array, shape (N, 7, 7), int8
-        Zero-padded.
-    operations : array, shape (N, 7), int8
-        Operation codes, zero-padded.
-    hashes : array, shape (N,), S32
-        Module hashes.
-    trainable_parameters : array, shape (N,), int32
+    num_vertices, adjacency, operations : array
+        See :class:`nplib.cell.Cells`.
+    hashes, trainable_parameters : array, shape (N,), S32 and int32
     """
 
     num_vertices: np.ndarray
@@ -123,13 +117,7 @@ class Space:
         return self.cells.cell(index)
 
     def find(self, cell: Cell) -> int:
-        """Index of the cell that this one is isomorphic to, once pruned.
-
-        Raises
-        ------
-        InvalidCell
-            If input and output are not connected, or more than 7 vertices or 9 edges are left after pruning.
-        """
+        """Index of the cell that this one is isomorphic to, once pruned; InvalidCell if that is not in the space."""
         pruned = cell.pruned()
         if not pruned.in_space:
             raise InvalidCell(
@@ -156,13 +144,7 @@ class Space:
         return {name: index for index, name in enumerate(self.hashes.tolist())}
 
     def find_hash(self, module_hash: str | bytes) -> int:
-        """Index of a module hash.
-
-        Raises
-        ------
-        KeyError
-            If no cell of the space has it.
-        """
+        """Index of a module hash; KeyError if no cell of the space has it."""
         key = module_hash.encode() if isinstance(module_hash, str) else module_hash
         try:
             return self._index_of_hash[key]
@@ -293,13 +275,6 @@ def _space_of_arrays(arrays: dict[str, np.ndarray]) -> Space:
 
 @cache
 def load_space() -> Space:
-    """The space, from the cache folder, or enumerated once and stored there.
-
-    Examples
-    --------
-    >>> space = load_space()
-    >>> len(space)
-    423624
-    """
+    """The space, from the cache folder, or enumerated once and stored there."""
     names = CACHED_ARRAYS + CACHED_TABLES
     return _space_of_arrays(cached_arrays(f"space-v{CACHE_VERSION}.npz", names, _enumerate))

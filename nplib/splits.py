@@ -1,8 +1,7 @@
 """Which cells a predictor learns from and which it is held against: index arrays into a benchmark, by name.
 
-The reference's names and random numbers: ``172``, ``334`` and ``860`` are the first cells of three permutations drawn
-from one stream; ``denoise-91`` and ``denoise-80`` leave out cells at or below 91 % and 80 %; ``91-172`` is what both
-have. Further sizes are drawn after these, so that they disturb none.
+Names and random numbers are the reference's: ``172``, ``334`` and ``860`` come from one stream, further sizes after
+them; ``denoise-91`` and ``denoise-80`` leave out cells at or below 91 % and 80 %; ``91-172`` is what both have.
 """
 
 from __future__ import annotations
@@ -122,33 +121,14 @@ def _above(benchmark: Benchmark, threshold: float) -> np.ndarray:
 
 
 def pick_split(splits: Mapping[str, np.ndarray], name: str, place: str = "the file") -> np.ndarray:
-    """One of several splits; ``place`` says in the message where they are from.
-
-    Raises
-    ------
-    BadSplits
-        If there is none of that name; the message lists those there are.
-
-    Examples
-    --------
-    >>> pick_split({"172": np.array([3, 1]), "all": np.arange(4)}, "172").tolist()
-    [3, 1]
-    """
+    """One of several splits, or BadSplits that lists those there are; ``place`` says where they are from."""
     if name not in splits:
         raise BadSplits(f"{place} has no split {name!r}; it has {', '.join(splits)}")
     return splits[name]
 
 
 def save_splits(target: str | os.PathLike, splits: Mapping[str, np.ndarray], overwrite: bool = False) -> None:
-    """Write splits as an .npz file that the reference's code reads too, whole or not at all.
-
-    Raises
-    ------
-    nplib._files.TargetExists
-        If the target exists and ``overwrite`` is false.
-    UserError
-        If it cannot be written, for want of room for instance.
-    """
+    """Write splits as an .npz file that the reference's code reads too; raises as :meth:`Benchmark.save`."""
     arrays = {name: np.asarray(indices, dtype=np.int64) for name, indices in splits.items()}
     write_arrays(target, arrays, overwrite)
 
@@ -157,15 +137,7 @@ def load_splits(path: str | os.PathLike, num_cells: int) -> dict[str, np.ndarray
     """Read a file of splits, ours or the reference's, for a benchmark of so many cells.
 
     Names are taken as they are, so that a file may hold splits of your own. ``all`` is there even if the file lacks it.
-
-    Returns
-    -------
-    dict of str to array, int64
-
-    Raises
-    ------
-    BadSplits
-        If it is no such file, or a split is no list of different cells of the benchmark.
+    BadSplits if it is no such file, or a split is no list of different cells of the benchmark.
     """
     path = expand(path)
     if not path.is_file():

@@ -1,8 +1,7 @@
 """Training: from cells and their accuracies to predictors, several seeds as one batch.
 
-The settings are the paper's where it gives them, else the reference's: mean squared error, Adam with L2 weight decay,
-cosine annealing stepped per epoch, batches of 10 shuffled anew each epoch, the last incomplete one dropped. Classifiers
-train on cross-entropy instead, and a ranking loss is there to compare with.
+Settings are the paper's, else the reference's: mean squared error, Adam with L2 weight decay, cosine annealing,
+batches of 10 shuffled anew each epoch, the last incomplete one dropped. Classifiers train on cross-entropy.
 """
 
 from __future__ import annotations
@@ -63,9 +62,7 @@ class TrainingConfig:
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be 1 or more")
         if self.loss == "ranking" and (self.batch_size < 2 or self.predictor.squashed):
-            raise UserError(
-                "ranking compares the cells of a batch by plain outputs: batch_size 2 or more, not squashed"
-            )
+            raise UserError("ranking compares cells of a batch by plain outputs: batch_size 2 or more, not squashed")
         for name in ("learning_rate", "weight_decay"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
@@ -186,8 +183,8 @@ def fit_predictors(
 ) -> Fit:
     """Train one predictor a seed.
 
-    A seed decides the initial weights, the order of the cells and the dropout of its predictor, whatever others are
-    trained beside it and on whatever device; results differ between those by float rounding alone.
+    A seed decides the initial weights, the order of the cells and the dropout of its predictor, whatever is trained
+    beside it and on whatever device; results differ between those by float rounding alone.
 
     Parameters
     ----------
@@ -317,7 +314,7 @@ class _Trainer:
         self.graphs, self.targets, self.cells, self.seeds, self.config = graphs, targets, cells, seeds, config
         self.tell = tell  # called after every epoch with the number of predictors that did it
         device = graphs.nodes.device
-        self.stack = StackedPredictors([Predictor.seeded(config.predictor, seed) for seed in seeds], device)
+        self.stack = StackedPredictors([Predictor(config.predictor, seed) for seed in seeds], device)
         self.orders = [np.random.default_rng([seed, 0]) for seed in seeds]
         self.dropout = _Dropout(seeds, config)
         self.optimizer = torch.optim.Adam(

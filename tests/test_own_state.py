@@ -70,7 +70,7 @@ def test_random_numbers_of_the_caller_go_on_as_if_nothing_had_been(data):
     torch.manual_seed(0)
     expected = torch.rand(5)
     torch.manual_seed(0)
-    Predictor.seeded(PredictorConfig(), 3)
+    Predictor(PredictorConfig(), 3)
     Predictor()
     NETWORK.fit(*data, [0])
     assert torch.equal(torch.rand(5), expected)
@@ -83,7 +83,7 @@ def test_weights_are_those_that_torch_draws_after_its_seed(seed):
         torch.manual_seed(seed)
         expected = [nn.init.xavier_uniform_(torch.empty(rows, 20)) for rows in (5, 5, 20, 20)]
         expected += [nn.Linear(20, 6, bias=False).weight, nn.Linear(6, 1, bias=False).weight]
-    for ours, theirs in zip(Predictor.seeded(config, seed).parameters(), expected, strict=True):
+    for ours, theirs in zip(Predictor(config, seed).parameters(), expected, strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -91,7 +91,7 @@ def test_a_seed_gives_the_same_in_several_threads(data):
     cells, accuracies = data
 
     def work() -> np.ndarray:
-        seeded = Predictor.seeded(NETWORK.predictor, 5).fc1.weight.detach().numpy().ravel()
+        seeded = Predictor(NETWORK.predictor, 5).fc1.weight.detach().numpy().ravel()
         fitted = NETWORK.fit(cells, accuracies, [0, 1, 2], training_cells=TRAINING).predict(cells).ravel()
         return np.concatenate([seeded, fitted])
 

@@ -58,7 +58,7 @@ def test_outputs_loss_and_gradients_equal_the_reference(golden, reference):
 
 def test_stacked_gradients_equal_the_reference_beside_another_model(golden, reference):
     predictor, graphs = reference
-    stack = StackedPredictors([Predictor.seeded(predictor.config, 1), predictor])
+    stack = StackedPredictors([Predictor(predictor.config, 1), predictor])
     cells = torch.arange(64).flip(0).repeat(2, 2, 1)  # by model and step
     cells[1, 1] = torch.arange(64)
     _, batch = make_batches(graphs, cells, torch.tensor(golden["target"]))
@@ -91,7 +91,7 @@ def mean_pair_loss(outputs, targets):
 def test_stacked_gradients_with_dropout_equal_autograd(space, config, loss):
     rows = np.arange(40_000, 40_010)
     graphs = Graphs.of(space.cells[rows])
-    predictor = Predictor.seeded(config, 3)
+    predictor = Predictor(config, 3)
     stack = StackedPredictors([predictor])
     generator = torch.Generator().manual_seed(0)
     kept = [(torch.rand(1, 70, 12, generator=generator) > 0.3).float() for _ in range(2)]
@@ -131,7 +131,7 @@ def test_stacked_gradients_with_dropout_equal_autograd(space, config, loss):
 def test_squashed_predictions_lie_between_10_and_100_percent(space):
     rows = np.arange(0, 400_000, 4_000)
     graphs = Graphs.of(space.cells[rows])
-    predictor = Predictor.seeded(replace(SMALL, squashed=True), 0).eval()
+    predictor = Predictor(replace(SMALL, squashed=True), 0).eval()
     plain = Predictor(SMALL)
     plain.load_state_dict(predictor.state_dict())
     for scale in (1.0, 1e4, -1e4):
@@ -161,7 +161,7 @@ def output_without_padding(predictor, cell):
 
 @pytest.mark.parametrize("index", [0, 4, 60, 1_000, 50_000, 400_000])
 def test_padding_cannot_change_a_prediction(space, index):
-    predictor = Predictor.seeded(PredictorConfig(), 0).eval()
+    predictor = Predictor(PredictorConfig(), 0).eval()
     cell = space.cell(index)
     graphs = Graphs.of(Cells.of([cell]))
     with torch.inference_mode():
@@ -183,7 +183,7 @@ def test_what_stands_in_the_padding_is_not_read():
 def test_a_relabelled_cell_has_the_same_prediction():
     first = Cell([[0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]], [INPUT, CONV3X3, CONV1X1, OUTPUT])
     second = Cell(first.matrix, [INPUT, CONV1X1, CONV3X3, OUTPUT])
-    predictions = Predictor.seeded(PredictorConfig(), 0).predict(Cells.of([first, second]))
+    predictions = Predictor(PredictorConfig(), 0).predict(Cells.of([first, second]))
     np.testing.assert_allclose(predictions[0], predictions[1], rtol=1e-7)
 
 
@@ -191,7 +191,7 @@ def test_a_relabelled_cell_has_the_same_prediction():
 def test_predictions_are_the_outputs_as_fractions_whatever_the_batch(space, layers):
     rows = np.arange(0, 400_000, 4_001)
     graphs = Graphs.of(space.cells[rows])
-    predictor = Predictor.seeded(PredictorConfig(layers=layers), 0)
+    predictor = Predictor(PredictorConfig(layers=layers), 0)
     predictor.train()
     predictions = predictor.predict(graphs)
     assert predictions.shape == (100,) and predictions.dtype == np.float64
@@ -205,7 +205,7 @@ def test_predictions_are_the_outputs_as_fractions_whatever_the_batch(space, laye
 def test_seeds_decide_the_weights_and_leave_the_global_generator_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    first, again, other = (Predictor.seeded(SMALL, seed).state_dict() for seed in (0, 0, 1))
+    first, again, other = (Predictor(SMALL, seed).state_dict() for seed in (0, 0, 1))
     assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not any(torch.equal(first[name], other[name]) for name in first)
@@ -220,7 +220,7 @@ def test_impossible_configurations_are_refused(change):
 
 
 def test_saved_predictors_come_back_by_name(tmp_path):
-    predictor = Predictor.seeded(replace(SMALL, label_mean=0.9), 7)
+    predictor = Predictor(replace(SMALL, label_mean=0.9), 7)
     path = tmp_path / "predictor.safetensors"
     save_predictor(path, predictor)
     loaded = load_predictor(path)
@@ -234,7 +234,7 @@ def test_saved_predictors_come_back_by_name(tmp_path):
 
 def test_a_file_from_before_outputs_could_be_squashed_is_read(tmp_path):
     path = tmp_path / "old.safetensors"
-    predictor = Predictor.seeded(SMALL, 7)
+    predictor = Predictor(SMALL, 7)
     settings = asdict(SMALL)
     del settings["squashed"]
     save_file(

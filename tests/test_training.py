@@ -32,7 +32,7 @@ def plain_training(graphs, accuracies, seed, config):
     targets = torch.tensor((accuracies - scale.label_mean) / scale.label_std, dtype=torch.float32)
     graphs = Graphs.of(graphs)
     loss = {"mse": functional.mse_loss, "cross_entropy": functional.binary_cross_entropy_with_logits}[config.loss]
-    predictor = Predictor.seeded(config.predictor, seed)
+    predictor = Predictor(config.predictor, seed)
     optimizer = torch.optim.Adam(predictor.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
     order = np.random.default_rng([seed, 0])

@@ -24,7 +24,7 @@ BAG = GPConfig(members=2, feature_sets=(("paths", "longest_path"), ("paths", "ch
 @pytest.fixture(scope="module")
 def written(small_surrogate, tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("weights")
-    save_predictor(folder / "gcn.safetensors", Predictor.seeded(GCN, 0))
+    save_predictor(folder / "gcn.safetensors", Predictor(GCN, 0))
     cells = small_surrogate.cells[:40]
     fit = fit_gps(cells, small_surrogate.accuracy_labels()[:40], [0], BAG)
     save_gp(folder / "gp.safetensors", fit.predictors[0])

@@ -81,7 +81,7 @@ def validate(
         import numpy as np
 
         from nplib.gp import GPConfig
-        from nplib.studies.model_choice import choose_config, config_grid
+        from nplib.studies.model_choice import choose_configs, config_grid
         from nplib.training import TrainingConfig, choose_device
 
     base = TrainingConfig(weight_decay=weight_decay, batch_size=batch_size)
@@ -102,7 +102,7 @@ def validate(
     out.say(f"{len(cells)} labelled cells (split {train_split}), {counted(len(configs), 'setting')}, {device}")
     options = {"device": device, "progress": True}
     choices = {
-        name: choose_config(benchmark.cells, known, cells, configs, parts, FIGURE[by], seed, **options)
+        name: choose_configs(benchmark.cells, known, cells[None], configs, parts, FIGURE[by], [seed], **options)[0]
         for name, parts in schemes.items()
     }
     chosen = next(iter(choices.values()))

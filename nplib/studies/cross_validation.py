@@ -1,7 +1,6 @@
 """Cross-validation: how good a predictor is, told by the labelled cells alone.
 
-To label a cell is to train it, which is what costs. So the N labelled cells serve for learning and for judging: they
-are split into a part to train on and a part held out, several times over, and all these predictors train as one batch.
+They are split into a part to train on and a part held out, several times over; all predictors train as one batch.
 """
 
 from __future__ import annotations
@@ -32,13 +31,7 @@ class BadSplit(UserError):
 
 
 def k_folds(n: int, folds: int = 5, repeats: int = 1, seed: int = 0) -> list[Split]:
-    """Deal cells into folds whose sizes differ by one at most; each is held out once. Each repeat deals them anew.
-
-    Parameters
-    ----------
-    n : int
-        Labelled cells.
-    folds, repeats, seed : int
+    """Deal n cells into folds whose sizes differ by one at most; each is held out once. Each repeat deals them anew.
 
     Returns
     -------
@@ -70,25 +63,9 @@ def k_folds(n: int, folds: int = 5, repeats: int = 1, seed: int = 0) -> list[Spl
 
 
 def random_splits(n: int, share: float = 0.1, count: int = 10, seed: int = 0) -> list[Split]:
-    """Hold out a random share of the cells, several times, drawn anew each time.
+    """Hold out a random share of n cells, rounded, a number of times, drawn anew each time; see :func:`k_folds`.
 
-    Parameters
-    ----------
-    n : int
-        Labelled cells.
-    share : float
-        To hold out, between 0 and 1; the number of cells is rounded.
-    count, seed : int
-
-    Returns
-    -------
-    list of (training, held out), length count
-        Positions from 0 to n - 1, ascending, int64.
-
-    Raises
-    ------
-    BadSplit
-        If no cell would be held out or none be left to train on, or there is to be no split.
+    BadSplit if no cell would be held out or none be left to train on, or there is to be no split.
     """
     if count < 1:
         raise BadSplit(f"count is {count}; there must be at least 1 split")
@@ -107,23 +84,12 @@ def _hold_out(held_out: np.ndarray, n: int) -> Split:
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
-    """What predictors said of cells that they were not trained on.
-
-    Attributes
-    ----------
-    config : TrainingConfig or GPConfig
-    labels : array, shape (N,)
-        Of the labelled cells, fractions.
-    splits : sequence of (training, held out)
-        S of them, positions among the labelled cells.
-    predicted : sequence of array
-        One a split: predicted accuracies of its held-out cells, fractions.
-    """
+    """What predictors said of cells that they were not trained on."""
 
     config: Config
-    labels: np.ndarray
-    splits: Sequence[Split]
-    predicted: Sequence[np.ndarray]
+    labels: np.ndarray  # (N,), of the labelled cells, fractions
+    splits: Sequence[Split]  # S of them
+    predicted: Sequence[np.ndarray]  # one a split: accuracies of its held-out cells, fractions
 
     @property
     def true(self) -> list[np.ndarray]:
@@ -133,11 +99,8 @@ class CrossValidation:
     def values(self, figure: str) -> np.ndarray:
         """One figure of each split, ``"mse_percent2"`` or ``"kendall_tau"``, shape (S,).
 
-        Raises
-        ------
-        UserError
-            If there is no such figure, or if it is Kendall's tau and the held-out cells of a split are fewer than two,
-            all have one label, or are all predicted alike. So do all methods here.
+        UserError, here and below, if there is no such figure, or if it is Kendall's tau and the held-out cells of a
+        split are fewer than two, all have one label, or are all predicted alike.
         """
         pairs = enumerate(zip(self.true, self.predicted, strict=True))
         return np.array([_measure(figure, *pair, f"the held-out cells of split {number}") for number, pair in pairs])
@@ -149,28 +112,17 @@ class CrossValidation:
     def pooled(self, figure: str, above: float = -math.inf) -> float:
         """A figure of the held-out cells of all splits together, or of those among them labelled above a fraction.
 
-        For a rank correlation that compares outputs of different predictors with each other, which differ by more than
-        those of one do.
+        A rank correlation compares outputs of different predictors then, which differ by more than those of one do.
         """
         true, predicted = np.concatenate(self.true), np.concatenate(self.predicted)
         place = "the held-out cells" if above == -math.inf else f"the held-out cells above {above}"
         return _measure(figure, true[true > above], predicted[true > above], place)
 
     def standard_error(self, figure: str, corrected: bool = True) -> float:
-        """Standard error of the mean over splits.
+        """Standard error of the mean over splits; UserError if there is a single one.
 
-        Parameters
-        ----------
-        figure : str
-        corrected : bool
-            Splits share cells, so that their figures are not independent, and sd / √S is too small. The corrected
-            error is sd · √(1/S + held out / trained on). Source: Nadeau and Bengio, "Inference for the generalization
-            error", 2003.
-
-        Raises
-        ------
-        UserError
-            If there is a single split.
+        Splits share cells, so that their figures are not independent, and sd / √S is too small. The corrected error is
+        sd · √(1/S + held out / trained on). Source: Nadeau and Bengio, "Inference for the generalization error", 2003.
         """
         if len(self.splits) < 2:
             raise UserError("one split alone has no spread to take a standard error from; use two or more")
@@ -223,19 +175,14 @@ def cross_validate(
 
     Parameters
     ----------
-    cells : Cells
-        All of them.
-    labels : array, one for each
-        Accuracies, fractions; only those of labelled cells are looked at, others may be NaN.
+    cells, labels, options
+        As of :func:`nplib.training.fit_predictors`; labels of other than the labelled cells may be NaN.
     labelled : array of int, shape (N,)
-        The labelled cells, indices into ``cells``.
+        Indices into ``cells``.
     splits : sequence of (training, held out)
         From :func:`k_folds` or :func:`random_splits` of N cells, or your own.
-    config : TrainingConfig or GPConfig
     seed : int
         Split s trains with seed + s.
-    options
-        ``device`` and ``progress`` of :func:`nplib.training.fit_predictors`.
 
     Raises
     ------
@@ -258,18 +205,7 @@ def cross_validate_draws(
 ) -> list[CrossValidation]:
     """Cross-validate on several draws of N labelled cells, all predictors in one batch.
 
-    Parameters
-    ----------
-    draws : array of int, shape (D, N)
-        A row of labelled cells each.
-    seeds : sequence of int, length D, optional
-        Of each draw; 0 for all if not given.
-    cells, labels, splits, config, options
-        See :func:`cross_validate`, which gives the same for each draw alone.
-
-    Returns
-    -------
-    list of CrossValidation, length D
+    :func:`cross_validate` gives the same for each row of ``draws``, shape (D, N), and each of D seeds (0 if not given).
     """
     draws = np.asarray(draws)
     seeds = [0] * len(draws) if seeds is None else list(seeds)
@@ -331,41 +267,18 @@ def _check_splits(splits: Sequence[Split], n: int, least: int, why: str) -> None
 
 @dataclass(frozen=True)
 class Agreement:
-    """How estimates of several draws agree with the truth about them.
-
-    Attributes
-    ----------
-    estimate, truth, difference : MeanSd
-        Over draws; the mean difference, estimate minus truth, is the bias.
-    bias_error : float
-        Standard error of the bias.
-    covered : float
-        Share of draws whose truth lies within 1.96 standard errors of the estimate.
-    correlation : float
-        Spearman's, of estimates and truths over draws: whether an estimate tells a good draw from a bad one.
-    """
+    """How estimates of several draws agree with the truth about them."""
 
     estimate: MeanSd
     truth: MeanSd
-    difference: MeanSd
-    bias_error: float
-    covered: float
-    correlation: float
+    difference: MeanSd  # estimate minus truth; its mean is the bias
+    bias_error: float  # standard error of the bias
+    covered: float  # share of draws whose truth lies within 1.96 standard errors of the estimate
+    correlation: float  # Spearman's over draws: whether an estimate tells a good draw from a bad one
 
 
 def agreement(estimates: np.ndarray, standard_errors: np.ndarray, truths: np.ndarray) -> Agreement:
-    """Hold estimates against the truth.
-
-    Parameters
-    ----------
-    estimates, standard_errors, truths : array, shape (D,)
-        A value a draw, two draws at least, in one unit.
-
-    Raises
-    ------
-    UserError
-        If shapes differ or there are fewer than two draws.
-    """
+    """Hold estimates against the truth, a value a draw, in one unit; UserError if not of one shape, (D,), D > 1."""
     estimates, standard_errors, truths = map(np.asarray, (estimates, standard_errors, truths))
     if not (estimates.ndim == 1 and estimates.shape == standard_errors.shape == truths.shape and len(truths) > 1):
         shapes = ", ".join(str(array.shape) for array in (estimates, standard_errors, truths))
@@ -392,15 +305,7 @@ def judge_draws(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """The truth about several draws of labelled cells: a predictor that trains on all of each, judged by other cells.
 
-    Parameters
-    ----------
-    draws : sequence of D arrays of int
-        Labelled cells.
-    judged : array of int, shape (J,)
-        Cells to judge by; those that a draw has labelled are left out for it.
-    cells, labels, config, options
-        See :func:`cross_validate`.
-    seeds : sequence of int, length D
+    Parameters are as of :func:`cross_validate_draws`. Of J ``judged`` cells those are left out that a draw labelled.
 
     Returns
     -------

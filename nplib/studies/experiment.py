@@ -17,62 +17,24 @@ from nplib.training import Config, Fit, Fitted
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Trained predictors and how they did.
-
-    Parameters
-    ----------
-    fit : Fitted
-        One predictor a seed, M of them.
-    cells : array, shape (n,), int64
-        Cells of the evaluation.
-    unseen : array, shape (n,), bool
-        Which of these no predictor was trained on.
-    true : array, shape (n,)
-        Their accuracies, fractions.
-    predicted : array, shape (M, n)
-        What each predictor says of them, fractions.
-    training_cells : int
-        How many a predictor was trained on.
-    training_seconds, evaluation_seconds : float
-        Of all predictors together.
-    """
+    """Trained predictors and how they did, one predictor a seed, M of them."""
 
     fit: Fitted
-    cells: np.ndarray
-    unseen: np.ndarray
-    true: np.ndarray
-    predicted: np.ndarray
-    training_cells: int
-    training_seconds: float
+    cells: np.ndarray  # (n,), int64, those of the evaluation
+    unseen: np.ndarray  # (n,), bool: no predictor was trained on them
+    true: np.ndarray  # (n,), their accuracies, fractions
+    predicted: np.ndarray  # (M, n), fractions
+    training_cells: int  # how many a predictor was trained on
+    training_seconds: float  # of all predictors together, as the next
     evaluation_seconds: float
 
     def on(self, cells: np.ndarray) -> Outcome:
-        """The same predictors, evaluated on fewer cells.
-
-        Parameters
-        ----------
-        cells : array of int
-            Indices into the benchmark, all of them among :attr:`cells`.
-
-        Raises
-        ------
-        UserError
-            If one is not.
-        """
+        """The same predictors, evaluated on some of :attr:`cells` alone; UserError if others are among them."""
         kept = np.isin(self.cells, cells)
         if kept.sum() != len(np.unique(cells)):
-            raise UserError(
-                f"only {kept.sum():,} of {len(cells):,} cells were evaluated; evaluate on all of them first"
-            )
-        if kept.all():
-            return self
-        return replace(
-            self,
-            cells=self.cells[kept],
-            unseen=self.unseen[kept],
-            true=self.true[kept],
-            predicted=self.predicted[:, kept],
-        )
+            raise UserError(f"{kept.sum():,} of {len(cells):,} cells were evaluated; evaluate on all of them first")
+        fields = {name: getattr(self, name)[kept] for name in ("cells", "unseen", "true")}
+        return replace(self, predicted=self.predicted[:, kept], **fields)
 
     def figures(self) -> dict[str, list[float]]:
         """By figure, a value a seed: ``mse_percent2`` and ``kendall_tau``, and both of ``unseen`` cells alone.
@@ -132,18 +94,12 @@ def run_experiment(
         Its :meth:`~nplib.benchmark.Benchmark.accuracy_labels` are learned and held against.
     training_cells, evaluation_cells : array of int
         Indices into it. Cells in both are evaluated too, as in the reference; :attr:`Outcome.unseen` tells them apart.
-    seeds : sequence of int
-        One predictor each.
     config : TrainingConfig or GPConfig
         What is fitted.
-    device : str
-        See :func:`nplib.training.fit_predictors`.
     test_batch_size : int
         Cells predicted at a time.
-    after_epochs, callback : int, callable
+    seeds, device, after_epochs, callback, progress
         See :func:`nplib.training.fit_predictors`.
-    progress : bool
-        Show a bar on stderr.
 
     Raises
     ------

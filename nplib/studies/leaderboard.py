@@ -19,18 +19,10 @@ from nplib.training import Config
 
 @dataclass(frozen=True)
 class Draws:
-    """Random draws of labelled cells and the unseen cells that judge them: ``RandomState(s).permutation``, s from 0.
+    """Random draws of labelled cells and the unseen cells that judge them: ``RandomState(s).permutation``, s from 0."""
 
-    Attributes
-    ----------
-    orders : array of int, shape (D, N)
-        All cells in a random order each; the first n are labelled.
-    judged : list of array
-        Of each draw, cells that no number of labels reaches.
-    """
-
-    orders: np.ndarray
-    judged: list[np.ndarray]
+    orders: np.ndarray  # (D, N): all cells in a random order each, of which the first n are labelled
+    judged: list[np.ndarray]  # of each draw, cells that no number of labels reaches
 
     @classmethod
     def of(cls, cells: int, draws: int, most_labels: int, most_judged: int = 20_000) -> Draws:
@@ -94,23 +86,12 @@ MEASURES = {
 def judge(
     name: str, config: Config | Trees, cells: Cells, labels: np.ndarray, drawn: Draws, count: int, draws: int
 ) -> tuple[pd.DataFrame, list[np.ndarray]]:
-    """Fit one predictor a draw and measure what it says of unseen cells.
-
-    Parameters
-    ----------
-    name : str
-        Of the predictor, for the frame.
-    config : TrainingConfig, GPConfig or Trees
-    cells, labels : Cells, array of shape (N,)
-        Labels are fractions.
-    drawn : Draws
-    count, draws : int
-        Labels of each draw, and how many draws.
+    """Fit one predictor a draw of ``count`` labels (fractions), and measure what it says of unseen cells.
 
     Returns
     -------
     frame : DataFrame
-        A row a draw: predictor, labels, draw, each of ``MEASURES``, seconds (of a fit and a prediction).
+        A row a draw: predictor (its name), labels, draw, each of ``MEASURES``, seconds (of a fit and a prediction).
     predicted : list of array
         Of the judged cells, a draw each.
     """

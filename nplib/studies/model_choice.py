@@ -43,18 +43,10 @@ def config_grid(
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Configurations, cross-validated on the same cells and splits, and the one that did best.
+    """Configurations, cross-validated on the same cells and splits, and the one that did best."""
 
-    Attributes
-    ----------
-    validations : sequence of CrossValidation
-        One a configuration.
-    by : str
-        The figure to choose by: the least ``"mse_percent2"`` or the largest ``"kendall_tau"``, mean over splits.
-    """
-
-    validations: Sequence[CrossValidation]
-    by: str = "mse_percent2"
+    validations: Sequence[CrossValidation]  # one a configuration
+    by: str = "mse_percent2"  # the least of it, or the largest "kendall_tau", mean over splits
 
     @property
     def index(self) -> int:
@@ -73,35 +65,6 @@ class Choice:
         return self.best.config
 
 
-def choose_config(
-    cells: Cells,
-    labels: np.ndarray,
-    labelled: np.ndarray,
-    configs: Sequence[Config],
-    splits: Sequence[Split],
-    by: str = "mse_percent2",
-    seed: int = 0,
-    **options,
-) -> Choice:
-    """Choose a configuration by cross-validation on the labelled cells; no other label is looked at.
-
-    Parameters
-    ----------
-    configs : sequence of TrainingConfig or GPConfig
-        Such as :func:`config_grid` makes.
-    by : str
-        See :class:`Choice`.
-    cells, labels, labelled, splits, seed, options
-        See :func:`nplib.studies.cross_validation.cross_validate`.
-
-    Raises
-    ------
-    UserError
-        If there is nothing to choose from, and as :func:`~nplib.studies.cross_validation.cross_validate` does.
-    """
-    return choose_configs(cells, labels, np.asarray(labelled)[None], configs, splits, by, [seed], **options)[0]
-
-
 def choose_configs(
     cells: Cells,
     labels: np.ndarray,
@@ -112,13 +75,10 @@ def choose_configs(
     seeds: Sequence[int] | None = None,
     **options,
 ) -> list[Choice]:
-    """Choose a configuration on each of several draws of labelled cells, shape (D, N); a batch a configuration.
+    """Choose a configuration on each of D draws of labelled cells by cross-validation; no other label is looked at.
 
-    See :func:`choose_config` and :func:`nplib.studies.cross_validation.cross_validate_draws`.
-
-    Returns
-    -------
-    list of Choice, length D
+    See :class:`Choice`, and :func:`nplib.studies.cross_validation.cross_validate_draws` for the other parameters.
+    UserError if there is nothing to choose from, and as that does.
     """
     if not len(configs):
         raise UserError("no configurations to choose from; give at least one")

@@ -29,16 +29,9 @@ def draws_from(split: np.ndarray, num_cells: int, count: int) -> list[np.ndarray
 
 
 def compare_stages(true: np.ndarray, alone: np.ndarray, pair: TwoStagePrediction) -> Compared:
-    """Figures of one stage and of two on the same cells.
+    """Figures of one stage, which predicts ``alone``, (M, N), a row a draw, and of two, from the same draws.
 
-    Parameters
-    ----------
-    true : array, shape (N,)
-        Accuracies, fractions.
-    alone : array, shape (M, N)
-        What one stage predicts, a row a draw.
-    pair : TwoStagePrediction
-        What two stages say of the same cells, from the same draws.
+    ``true`` are accuracies of the same cells, shape (N,); all are fractions.
     """
     single = {
         "mse_percent2": [mse_percent2(true, row) for row in alone],

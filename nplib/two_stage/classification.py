@@ -15,12 +15,7 @@ class NothingToJudge(UserError):
 
 
 def classification_figures(passes: np.ndarray, accepted: np.ndarray) -> dict[str, float]:
-    """Counts and shares of right and wrong decisions.
-
-    Parameters
-    ----------
-    passes, accepted : array, shape (N,), bool
-        What is true of each cell, and what was decided.
+    """Counts and shares of right and wrong decisions: what is true of each cell, and what was decided, (N,), bool.
 
     Returns
     -------
@@ -63,9 +58,8 @@ def precision_recall_curve(passes: np.ndarray, scores: np.ndarray) -> tuple[np.n
 
     Parameters
     ----------
-    passes : array, shape (N,), bool
-    scores : array, shape (N,)
-        Probabilities, logits, or predicted accuracies: cells at or above a threshold are accepted.
+    passes, scores : array, shape (N,), bool and float
+        Scores are probabilities, logits, or predicted accuracies: cells at or above a threshold are accepted.
 
     Returns
     -------
@@ -91,12 +85,7 @@ def precision_recall_curve(passes: np.ndarray, scores: np.ndarray) -> tuple[np.n
 
 
 def average_precision(passes: np.ndarray, scores: np.ndarray) -> float:
-    """Area below the precision-recall curve, as steps; that of scores without knowledge is the base rate.
-
-    Raises
-    ------
-    NothingToJudge
-        If no cell passes.
+    """Area below :func:`precision_recall_curve`, as steps; that of scores without knowledge is the base rate.
 
     Examples
     --------
@@ -111,14 +100,7 @@ def average_precision(passes: np.ndarray, scores: np.ndarray) -> float:
 def calibration_curve(
     passes: np.ndarray, probabilities: np.ndarray, bins: int = 10
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What probabilities promise and what comes true, in bins of equal width; empty bins are left out.
-
-    Parameters
-    ----------
-    passes : array, shape (N,), bool
-    probabilities : array, shape (N,)
-        From 0 to 1.
-    bins : int
+    """What probabilities promise and what comes true, both of shape (N,), in bins of equal width, but for empty ones.
 
     Returns
     -------
@@ -147,13 +129,7 @@ def calibration_curve(
 def survivors(true: np.ndarray, accepted: np.ndarray, k: int) -> int:
     """How many of the k truly best cells are accepted; of equal ones, those that come first are the better.
 
-    Parameters
-    ----------
-    true : array, shape (N,)
-        Accuracies.
-    accepted : array, shape (N,), bool
-    k : int
-        From 1 to N.
+    ``true`` are accuracies and ``accepted`` bool, both of shape (N,); k is from 1 to N.
 
     Examples
     --------
@@ -195,18 +171,13 @@ def choose_decision(probabilities: np.ndarray, passes: np.ndarray, recall: float
     >>> choose_decision(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, False, True]), recall=0.6)
     0.8
     """
-    check_recall(recall)
+    if not 0 < recall <= 1:
+        raise UserError(f"recall is {recall}; it must be above 0 and at most 1, such as 0.95")
     probabilities, passes = np.asarray(probabilities), np.asarray(passes, dtype=bool)
     passes, probabilities = _both(np.broadcast_to(passes, probabilities.shape).ravel(), probabilities.ravel(), float)
     best_first = np.sort(probabilities[passes])[::-1]
     # 0.7 * 10 is a little more than 7.
     return float(best_first[math.ceil(recall * len(best_first) - 1e-9) - 1])
-
-
-def check_recall(recall: float) -> None:
-    """Refuse a wanted recall that no threshold can have; UserError."""
-    if not 0 < recall <= 1:
-        raise UserError(f"recall is {recall}; it must be above 0 and at most 1, such as 0.95")
 
 
 def _both(

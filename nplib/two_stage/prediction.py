@@ -15,24 +15,12 @@ from nplib.two_stage.classification import average_precision, classification_fig
 
 @dataclass(frozen=True, eq=False)
 class TwoStagePrediction:
-    """What both stages say of N cells, M times: once a seed.
+    """What both stages say of N cells, M times: once a seed."""
 
-    Attributes
-    ----------
-    logits : array, shape (M, N)
-        Of the classifier; above 0 a cell is more likely to pass than not.
-    regressed : array, shape (M, N)
-        What the regressor says of every cell, accepted or not; fractions.
-    decision : float
-        Cells are accepted from this probability on.
-    rejected_accuracy : array, shape (M,)
-        What is said of rejected cells, fractions.
-    """
-
-    logits: np.ndarray
-    regressed: np.ndarray
-    decision: float
-    rejected_accuracy: np.ndarray
+    logits: np.ndarray  # (M, N), of the classifier; above 0 a cell is more likely to pass than not
+    regressed: np.ndarray  # (M, N), fractions: what the regressor says of every cell, accepted or not
+    decision: float  # cells are accepted from this probability on
+    rejected_accuracy: np.ndarray  # (M,), fractions: what is said of rejected cells
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -74,26 +62,11 @@ class TwoStagePrediction:
         return replace(self, **fields)
 
     def figures(self, true: np.ndarray, above: float = 0.91) -> dict[str, list[float]]:
-        """Figures of both stages by name, a value a seed.
+        """Figures of both stages by name, a value a seed, from accuracies (fractions), shape (N,).
 
-        Parameters
-        ----------
-        true : array, shape (N,)
-            Accuracies of the cells, fractions.
-        above : float
-            A cell passes if its accuracy is above this fraction.
-
-        Returns
-        -------
-        dict of str to list, length M
-            Those of :func:`~nplib.two_stage.classification.classification_figures`, ``accepted`` (how many) and
-            ``average_precision``; ``mse_percent2`` and ``kendall_tau`` of both stages together, on all cells; and
-            those of :func:`~nplib.two_stage.prediction.regressor_figures` of the second stage alone.
-
-        Raises
-        ------
-        nplib.two_stage.classification.NothingToJudge
-            If no cell passes, or a seed accepts none.
+        These are those of :func:`~nplib.two_stage.classification.classification_figures`, which raises, ``accepted``
+        (how many) and ``average_precision``; ``mse_percent2`` and ``kendall_tau`` of both stages together, on all
+        cells; and :func:`regressor_figures` of the second stage alone. A cell passes ``above`` a fraction.
         """
         passes = passing(true, above)
         judged = [classification_figures(passes, accepted) for accepted in self.accepted]
@@ -108,23 +81,11 @@ class TwoStagePrediction:
 def regressor_figures(
     true: np.ndarray, regressed: np.ndarray, accepted: np.ndarray, above: float = 0.91
 ) -> dict[str, list[float]]:
-    """Figures of predictors on the cells that a classifier accepts and on those that truly pass.
+    """Figures of predictors on the cells that a classifier accepts and on those that truly pass, a value a seed.
 
-    Parameters
-    ----------
-    true : array, shape (N,)
-        Accuracies, fractions.
-    regressed : array, shape (M, N)
-        Predicted ones, of one stage or of the second of two.
-    accepted : array, shape (M, N), bool
-    above : float
-        A cell passes if its accuracy is above this fraction.
-
-    Returns
-    -------
-    dict of str to list, length M
-        ``mse_percent2_accepted``, ``kendall_tau_accepted``, ``mse_percent2_passing``, ``kendall_tau_passing``; a pair
-        is left out where a seed has fewer than two such cells.
+    These are ``mse_percent2_accepted``, ``kendall_tau_accepted``, ``mse_percent2_passing`` and ``kendall_tau_passing``;
+    a pair is left out where a seed has fewer than two such cells. Parameters are as of
+    :meth:`TwoStagePrediction.figures`; ``regressed`` may be of one stage alone.
     """
     figures = {}
     for name, parts in (("accepted", accepted), ("passing", np.broadcast_to(passing(true, above), accepted.shape))):

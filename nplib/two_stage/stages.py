@@ -36,12 +36,10 @@ class TwoStageConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.above <= 1:
             raise UserError(f"above is {self.above}; it is an accuracy as a fraction, from 0 to 1")
-        for name, fits, loss in (
-            ("classifier", self.classifier.classifies, "cross_entropy"),
-            ("regressor", self.regressor.regresses, "mse"),
-        ):
-            if not fits:
-                raise UserError(f"the loss of the {name} is {getattr(self, name).loss!r}; it must be {loss!r}")
+        if not self.classifier.classifies:
+            raise UserError(f"the loss of the classifier is {self.classifier.loss!r}; it must be 'cross_entropy'")
+        if not self.regressor.regresses:
+            raise UserError(f"the loss of the regressor is {self.regressor.loss!r}; it must be 'mse'")
 
     @classmethod
     def of(cls, regressor: Config, above: float = 0.91, **classifier) -> TwoStageConfig:
@@ -55,52 +53,23 @@ class TwoStageConfig:
 
 @dataclass(frozen=True, eq=False)
 class TwoStageFit:
-    """Trained classifiers and regressors, one of each a seed, M seeds.
-
-    Attributes
-    ----------
-    config : TwoStageConfig
-    classifier, regressor : Fitted
-    decision : float
-        Cells are accepted from this probability on.
-    second_stage_cells : list of array, length M
-        Indices of the cells that each regressor was trained on.
-    rejected_accuracy : array, shape (M,)
-        Mean label of the training cells that do not pass, fractions: what is predicted of a rejected cell.
-    """
+    """Trained classifiers and regressors, one of each a seed, M seeds."""
 
     config: TwoStageConfig
     classifier: Fitted
     regressor: Fitted
-    decision: float
-    second_stage_cells: list[np.ndarray]
-    rejected_accuracy: np.ndarray
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """One for each classifier and its regressor."""
-        return self.classifier.seeds
+    decision: float  # cells are accepted from this probability on
+    second_stage_cells: list[np.ndarray]  # of each regressor, indices of the cells that it was trained on
+    rejected_accuracy: np.ndarray  # (M,), fractions: mean label of the training cells that do not pass
 
     def apply(self, cells: Cells, batch_size: int = 256) -> TwoStagePrediction:
         """Everything that both stages say, each computed once; so many cells at a time."""
         logits, regressed = (fit.predict(cells, batch_size) for fit in (self.classifier, self.regressor))
         return TwoStagePrediction(logits, regressed, self.decision, self.rejected_accuracy)
 
-    def probabilities(self, cells: Cells) -> np.ndarray:
-        """That a cell passes, shape (M, N)."""
-        return probabilities_of(self.classifier.predict(cells))
-
-    def accepted(self, cells: Cells, decision: float | None = None) -> np.ndarray:
-        """Which cells reach the second stage, shape (M, N), bool; at the own threshold or another."""
-        return self.probabilities(cells) >= (self.decision if decision is None else check_decision(decision))
-
     def predict(self, cells: Cells) -> np.ndarray:
         """See :attr:`~nplib.two_stage.prediction.TwoStagePrediction.accuracies`."""
         return self.apply(cells).accuracies
-
-    def scores(self, cells: Cells) -> np.ndarray:
-        """See :attr:`~nplib.two_stage.prediction.TwoStagePrediction.scores`."""
-        return self.apply(cells).scores
 
 
 def fit_two_stage(
@@ -120,14 +89,9 @@ def fit_two_stage(
 
     Parameters
     ----------
-    cells : Cells
-        All cells.
-    labels : array, shape (N,)
-        Accuracies, fractions; looked at for training cells only.
-    seeds : sequence of int
+    cells, labels, seeds, training_cells, device, progress
+        As for :func:`nplib.training.fit_predictors`; labels (fractions) are looked at for training cells only.
     config : TwoStageConfig
-    training_cells : array or sequence of arrays, optional
-        As for :func:`nplib.training.fit_predictors`.
     second_stage : str
         What the regressor learns from: the training cells whose label ``"passing"`` the threshold, as in the reference,
         or those that the classifier ``"accepted"``.
@@ -136,8 +100,6 @@ def fit_two_stage(
         :func:`nplib.two_stage.classification.choose_decision` finds one for a wanted recall.
     classifier : Fitted, optional
         The first stage, if one of the same seeds is trained already.
-    device, progress
-        As for :func:`nplib.training.fit_predictors`.
 
     Raises
     ------
@@ -183,16 +145,8 @@ def held_out_probabilities(
 ) -> np.ndarray:
     """What classifiers say of cells that they were not trained on, to choose a decision by.
 
-    The training cells are dealt into folds, anew for each seed, and each fold is judged by a classifier that was
-    trained on the others. Labels of no other cells are looked at. All classifiers train as one batch.
-
-    Parameters
-    ----------
-    cells, labels, seeds, config, device, progress
-        As for :func:`fit_two_stage`.
-    training_cells : array, shape (n,) or (len(seeds), n)
-        Indices, the same for all or a row a seed.
-    folds : int
+    The training cells, shape (n,) or (len(seeds), n), are dealt into folds, anew for each seed, and each fold is judged
+    by a classifier trained on the others, all in one batch. Other parameters are as of :func:`fit_two_stage`.
 
     Returns
     -------

@@ -166,9 +166,9 @@ def test_the_command_line_hands_everything_on(folder):
 def test_defaults_are_the_paper_s_settings(monkeypatch, here):
     """And the ranking decides, by which a search lives."""
 
-    def choose(graphs, labels, cells, configs, splits, by, seed, **options):
+    def choose(graphs, labels, draws, configs, splits, by, seeds, **options):
         raise UserError(f"{configs == [TrainingConfig()]} {by} {len(splits)}")
 
-    monkeypatch.setattr("nplib.studies.model_choice.choose_config", choose)
+    monkeypatch.setattr("nplib.studies.model_choice.choose_configs", choose)
     with pytest.raises(UserError, match=r"^True kendall_tau 5$"):
         run("validate", "--data", "made.hdf5", "--split-file", "own.npz", "--train-split", "few")

@@ -26,7 +26,7 @@ DIAMOND = Cell(
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    return Predictor.seeded(PredictorConfig(), 3).eval()
+    return Predictor(PredictorConfig(), 3).eval()
 
 
 @pytest.fixture(scope="module")

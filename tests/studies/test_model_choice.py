@@ -8,7 +8,7 @@ import pytest
 from nplib.errors import UserError
 from nplib.predictor import PredictorConfig
 from nplib.studies.cross_validation import CrossValidation, cross_validate, k_folds
-from nplib.studies.model_choice import Choice, choose_config, choose_configs, config_grid
+from nplib.studies.model_choice import Choice, choose_configs, config_grid
 from nplib.training import TrainingConfig
 
 BASE = TrainingConfig(epochs=4, predictor=PredictorConfig(hidden=16, layers=2, head=8))
@@ -37,7 +37,7 @@ def test_a_grid_is_every_combination():
 def test_a_setting_that_learns_is_chosen_over_one_that_cannot(data):
     graphs, labels = data
     configs = config_grid(BASE, learning_rate=[0.0, 3e-3], epochs=[30])
-    choice = choose_config(graphs, labels, CELLS, configs, k_folds(40, 4), seed=3)
+    (choice,) = choose_configs(graphs, labels, CELLS[None], configs, k_folds(40, 4), seeds=[3])
     assert choice.index == 1 and choice.config == configs[1]
     for config, validation in zip(configs, choice.validations, strict=True):
         assert validation.report() == cross_validate(graphs, labels, CELLS, k_folds(40, 4), config, 3).report()
@@ -50,7 +50,7 @@ def test_no_label_but_those_of_the_cells_is_looked_at(data):
     configs = config_grid(BASE, learning_rate=[1e-4, 1e-3])
     for by in ("mse_percent2", "kendall_tau"):
         hidden, open_ = (
-            choose_config(graphs, values, CELLS, configs, k_folds(40, 4), by) for values in (known, labels)
+            choose_configs(graphs, values, CELLS[None], configs, k_folds(40, 4), by)[0] for values in (known, labels)
         )
         assert hidden.index == open_.index
         assert [v.report() for v in hidden.validations] == [v.report() for v in open_.validations]
@@ -78,7 +78,7 @@ def test_each_draw_has_its_own_choice(data):
         choose_configs(graphs, labels, draws, configs, k_folds(40, 4), seeds=[0, 4, 8]),
         strict=True,
     ):
-        alone = choose_config(graphs, labels, cells, configs, k_folds(40, 4), seed=seed)
+        (alone,) = choose_configs(graphs, labels, cells[None], configs, k_folds(40, 4), seeds=[seed])
         means, expected = ([v.estimate("mse_percent2").mean for v in chosen.validations] for chosen in (choice, alone))
         assert means == pytest.approx(expected, rel=1e-4)
 
@@ -86,6 +86,6 @@ def test_each_draw_has_its_own_choice(data):
 def test_there_must_be_something_to_choose_from_and_by(data):
     graphs, labels = data
     with pytest.raises(UserError, match="no configurations to choose from"):
-        choose_config(graphs, labels, CELLS, [], k_folds(40, 4))
+        choose_configs(graphs, labels, CELLS[None], [], k_folds(40, 4))
     with pytest.raises(UserError, match="no figure is called 'r2'; choose by mse_percent2 or kendall_tau"):
-        choose_config(graphs, labels, CELLS, [BASE], k_folds(40, 4), by="r2")
+        choose_configs(graphs, labels, CELLS[None], [BASE], k_folds(40, 4), by="r2")
