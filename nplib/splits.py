@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -55,16 +56,10 @@ def make_splits(benchmark: Benchmark) -> dict[str, np.ndarray]:
     nplib.benchmark.MissingMetric
         If a cell lacks run 0 of its accuracy after 108 epochs.
     """
-    splits = _draw(len(benchmark))
-    if left_out := [str(size) for size in (*SIZES, *EXTRA_SIZES) if str(size) not in splits]:
+    if left_out := _too_large(benchmark):
         logger.warning("no splits of %s: there are %d cells", ", ".join(left_out), len(benchmark))
-    drawn = list(splits)
-    for name, threshold in THRESHOLDS.items():
-        splits[name] = _above(benchmark, threshold)
-    for size in drawn:
-        splits[f"91-{size}"] = np.intersect1d(splits[size], splits["denoise-91"])
-    splits["all"] = np.arange(len(benchmark), dtype=np.int64)
-    return {name: splits[name] for name in NAMES if name in splits}
+    names = [name for name in NAMES if name.removeprefix("91-") not in left_out]
+    return {name: split_indices(benchmark, name) for name in names}
 
 
 def split_indices(benchmark: Benchmark, name: str) -> np.ndarray:
@@ -84,22 +79,25 @@ def split_indices(benchmark: Benchmark, name: str) -> np.ndarray:
     if name in THRESHOLDS:
         return _above(benchmark, THRESHOLDS[name])
     size = name.removeprefix("91-")
-    if int(size) > len(benchmark):
-        too_large = [str(n) for n in (*SIZES, *EXTRA_SIZES) if n > len(benchmark)]
+    if size in (too_large := _too_large(benchmark)):
         fitting = [name for name in NAMES if name.removeprefix("91-") not in too_large]
         raise BadSplits(
             f"split {name!r} draws {size} cells, and the benchmark has {len(benchmark)}; "
             f"it is large enough for {', '.join(fitting)}"
         )
-    drawn = _draw(len(benchmark))[size]
+    drawn = _draw(len(benchmark))[size].copy()
     return drawn if name == size else np.intersect1d(drawn, _above(benchmark, THRESHOLDS["denoise-91"]))
 
 
+def _too_large(benchmark: Benchmark) -> list[str]:
+    return [str(size) for size in (*SIZES, *EXTRA_SIZES) if size > len(benchmark)]
+
+
+@cache
 def _draw(num_cells: int) -> dict[str, np.ndarray]:
-    """The random splits that fit. All permutations are drawn: a size is the same whichever others there are."""
+    """The random splits by size. All permutations are drawn: one is the same whichever others there are."""
     random = np.random.RandomState(0)
-    permutations = {size: random.permutation(num_cells) for size in (*SIZES, *EXTRA_SIZES)}
-    return {str(size): order[:size].astype(np.int64) for size, order in permutations.items() if size <= num_cells}
+    return {str(size): random.permutation(num_cells)[:size].astype(np.int64) for size in (*SIZES, *EXTRA_SIZES)}
 
 
 def passing(labels: np.ndarray, above: float = 0.91) -> np.ndarray:

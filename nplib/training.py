@@ -215,7 +215,8 @@ def fit_predictors(
         If there are fewer cells than a batch holds, an accuracy is not finite, or the loss stops being finite.
     """
     device = choose_device(device) if isinstance(device, str) else device
-    rows = _check_cells(len(cells), accuracies, seeds, training_cells, config)
+    rows = training_rows(len(cells), accuracies, seeds, training_cells)
+    _check_labels(accuracies, rows, config)
     used, places = np.unique(np.concatenate(rows), return_inverse=True)
     rows = np.split(places.reshape(-1), np.cumsum([len(row) for row in rows])[:-1])
     graphs = Graphs.of(cells[used]).to(device)
@@ -264,15 +265,8 @@ def _fit(trainers: Sequence[_Trainer], order: np.ndarray) -> Fit:
     return Fit([predictors[m] for m in order], tuple(seeds[m] for m in order), losses[order])
 
 
-def _check_cells(
-    num_cells: int,
-    accuracies: np.ndarray,
-    seeds: Sequence[int],
-    training_cells: np.ndarray | Sequence[np.ndarray] | None,
-    config: TrainingConfig,
-) -> list[np.ndarray]:
-    """Indices of the cells that each seed trains on, M arrays, once everything that can be wrong is not."""
-    rows = training_rows(num_cells, accuracies, seeds, training_cells)
+def _check_labels(accuracies: np.ndarray, rows: Sequence[np.ndarray], config: TrainingConfig) -> None:
+    """Refuse training cells that are too few, or of labels that nothing can be learned from."""
     shortest = min(len(row) for row in rows)
     if shortest < config.batch_size:
         raise TrainingFailed(
@@ -281,22 +275,15 @@ def _check_cells(
         )
     cells = np.unique(np.concatenate(rows))
     known = np.asarray(accuracies)[cells]
-    unusable = cells[~np.isfinite(known)]
-    if len(unusable):
+    wrong = cells[~((known >= 0) & (known <= 1))]
+    if len(wrong):
         raise TrainingFailed(
-            f"the accuracy of cell {unusable[0]} is {accuracies[unusable[0]]} ({len(unusable)} such cells); "
-            "train only on cells whose accuracy is known"
-        )
-    percent = cells[(known < 0) | (known > 1)]
-    if len(percent):
-        raise TrainingFailed(
-            f"the accuracy of cell {percent[0]} is {accuracies[percent[0]]} ({len(percent)} such cells); give "
-            "fractions, from 0 to 1"
+            f"the accuracy of cell {wrong[0]} is {accuracies[wrong[0]]} ({len(wrong)} such cells); give fractions, "
+            "from 0 to 1, and only cells whose accuracy is known"
         )
     if config.loss == "cross_entropy" and not np.isin(known, (0, 1)).all():
         wrong = cells[~np.isin(known, (0, 1))][0]
         raise TrainingFailed(f"cross_entropy learns labels 0 and 1, and that of cell {wrong} is {accuracies[wrong]}")
-    return rows
 
 
 class _Trainer:

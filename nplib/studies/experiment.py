@@ -32,7 +32,7 @@ class Outcome:
         """The same predictors, evaluated on some of :attr:`cells` alone; UserError if others are among them."""
         kept = np.isin(self.cells, cells)
         if kept.sum() != len(np.unique(cells)):
-            raise UserError(f"{kept.sum():,} of {len(cells):,} cells were evaluated; evaluate on all of them first")
+            raise UserError(f"only {kept.sum():,} of {len(cells):,} cells were evaluated; evaluate on all first")
         fields = {name: getattr(self, name)[kept] for name in ("cells", "unseen", "true")}
         return replace(self, predicted=self.predicted[:, kept], **fields)
 
@@ -88,6 +88,8 @@ def run_experiment(
 ) -> Outcome:
     """Train on some cells of a benchmark, one predictor a seed, and evaluate on others.
 
+    UserError if there is nothing to evaluate, or the training cannot start or diverges.
+
     Parameters
     ----------
     benchmark : Benchmark
@@ -100,11 +102,6 @@ def run_experiment(
         Cells predicted at a time.
     seeds, device, after_epochs, callback, progress
         See :func:`nplib.training.fit_predictors`.
-
-    Raises
-    ------
-    UserError
-        If there is nothing to evaluate, or the training cannot start or diverges.
     """
     if len(evaluation_cells) < 2:
         raise UserError(f"the evaluation has {len(evaluation_cells)} cells; it needs at least 2")

@@ -12,7 +12,6 @@ import pandas as pd
 from nplib.cell import Cells
 from nplib.features import NAMES, features_of
 from nplib.gp import GPConfig
-from nplib.gp.targets import TARGETS
 from nplib.metrics import kendall_tau, mse_percent2, precision_at
 from nplib.training import Config
 
@@ -125,7 +124,7 @@ def variants() -> Mapping[str, GPConfig]:
     return {
         "the first of both members alone": replace(chosen, members=1, feature_sets=chosen.feature_sets[:1]),
         "one process on all features": replace(chosen, members=1, feature_sets=(NAMES,)),
-        "ranks as a normal distribution's": replace(chosen, targets=(TARGETS[TARGETS.index("rank_normal")],)),
+        "ranks as a normal distribution's": replace(chosen, targets=("rank_normal",)),
         "plain, ranks as a normal distribution's": replace(GPConfig.plain(), targets=("rank_normal",)),
         "plain, half of the columns each": replace(GPConfig.plain(), column_share=0.5),
     }
