@@ -53,7 +53,7 @@ class Conversion:
     cells: int
     records: int
     budgets: tuple[int, ...]  # those that occur; metrics at the others are NaN
-    source_name: str  # "full", "only108", or the name of the file
+    source_name: str  # "full" or "only108" if it is that official file by its SHA-256, otherwise the name of the file
     sha256: str  # of the source
     size: int  # of the source, bytes
     seconds: float
@@ -70,7 +70,6 @@ def convert_tfrecord(
     overwrite: bool = False,
     verify_hashes: bool = True,
     progress: bool = False,
-    source_name: str | None = None,
 ) -> Conversion:
     """Convert a file of records to HDF5.
 
@@ -84,9 +83,6 @@ def convert_tfrecord(
         Whether the target may exist, and whether to show a bar on stderr.
     verify_hashes : bool
         Whether every graph must have the module hash that the file gives it, and be a cell of the space.
-    source_name : str or None
-        What the benchmark is to call its source; by default ``"full"`` or ``"only108"`` if the source is the official
-        file of that name by its SHA-256, otherwise the name of the file.
 
     Raises
     ------
@@ -108,9 +104,8 @@ def convert_tfrecord(
         _check_room(source, size, target)
         assembly, sha256 = _assemble(file, source, size, verify_hashes, progress)
     kind = REAL if sha256 in SOURCES else ""
-    if source_name is None:
-        # A name that is no UTF-8 has no place in an HDF5.
-        source_name = SOURCES.get(sha256, os.fsencode(source.name).decode("utf8", "replace"))
+    # A name that is no UTF-8 has no place in an HDF5.
+    source_name = SOURCES.get(sha256, os.fsencode(source.name).decode("utf8", "replace"))
     budgets = assembly.budgets
     about = {"source": source_name, "labels": _labels(budgets), "kind": kind, "sha256": sha256}
     benchmark = Benchmark(**assembly.arrays(), **about)

@@ -126,22 +126,6 @@ def calibration_curve(
     return promised, seen, counts[counts > 0]
 
 
-def survivors(true: np.ndarray, accepted: np.ndarray, k: int) -> int:
-    """How many of the k truly best cells are accepted; of equal ones, those that come first are the better.
-
-    ``true`` are accuracies and ``accepted`` bool, both of shape (N,); k is from 1 to N.
-
-    Examples
-    --------
-    >>> survivors([0.90, 0.94, 0.93, 0.91], [True, False, True, True], k=2)
-    1
-    """
-    accepted, true = _both(accepted, true, float, passing_needed=False)
-    if not 1 <= k <= len(true):
-        raise UserError(f"the best {k} of {len(true):,} cells are asked for; choose from 1 to that")
-    return int(accepted[np.argsort(-true, kind="stable")[:k]].sum())
-
-
 def choose_decision(probabilities: np.ndarray, passes: np.ndarray, recall: float) -> float:
     """The largest threshold that still accepts the wanted share of the passing cells.
 

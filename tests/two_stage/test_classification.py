@@ -12,7 +12,6 @@ from nplib.two_stage.classification import (
     classification_figures,
     passing,
     precision_recall_curve,
-    survivors,
 )
 
 
@@ -76,14 +75,6 @@ def test_the_last_bin_holds_certainty():
     assert (promised.tolist(), seen.tolist(), counts.tolist()) == ([0, 1], [0, 1], [1, 1])
 
 
-def test_survivors_are_counted_among_the_best(judged):
-    _, accepting = judged
-    true = np.random.default_rng(5).permutation(300) / 300
-    accepted = accepting >= 0.5
-    for k in (1, 10, 300):
-        assert survivors(true, accepted, k) == sum(accepted[i] for i in range(300) if (true > true[i]).sum() < k)
-
-
 @pytest.mark.parametrize("recall", [0.3, 0.7, 0.9, 1.0])
 def test_a_chosen_threshold_keeps_the_wanted_recall_and_no_larger_one_does(judged, recall):
     passes, probabilities = judged
@@ -110,7 +101,6 @@ def test_rows_of_probabilities_count_together():
         (lambda: precision_recall_curve([True, True], [0.3, np.nan]), UserError, "1 of 2 values are no finite"),
         (lambda: calibration_curve([True], [1.2]), UserError, "run from 1.2 to 1.2"),
         (lambda: calibration_curve([True], [0.2], bins=0), UserError, "bins is 0"),
-        (lambda: survivors([0.9, 0.8], [True, True], 3), UserError, "the best 3 of 2 cells"),
         (lambda: choose_decision([0.9], [True], 1.5), UserError, "recall is 1.5"),
         (lambda: choose_decision([0.9], [False], 0.5), NothingToJudge, "none of 1 cells passes"),
     ],
