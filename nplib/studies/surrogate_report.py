@@ -29,6 +29,7 @@ LAST = BUDGETS[-1]
 TOP = (0.93, 0.935, 0.94)  # test accuracies of one run at the top of the table
 TRAINING_CELLS = 172
 KNOWN, SAMPLE, RUNS_KNOWN = "all cells, published", "the sample", "cells with known runs"
+COUNTED = "all cells, counted, not published"  # and looked at when the fit was made: no independent check
 ONE_RUN, NOT_HERE = "one run of every cell", "not compared: one-run is not here"
 
 
@@ -338,7 +339,7 @@ def excellent_cells(benchmark: Benchmark) -> dict[float, int]:
 def _top(benchmark: Benchmark) -> Iterator[Line]:
     for least, found in excellent_cells(benchmark).items():
         figure = f"cells of {least:.1%} mean test and above"
-        yield near("the top", figure, found, published.CELLS_AT_LEAST[least], KNOWN, times=1.25)
+        yield near("the top", figure, found, published.CELLS_AT_LEAST[least], COUNTED, times=1.25)
 
 
 def _one_run(benchmark: Benchmark, rows: np.ndarray, real: dict, one_run: Benchmark | None) -> Iterator[Line]:
