@@ -33,11 +33,16 @@ def compare_stages(true: np.ndarray, alone: np.ndarray, pair: TwoStagePrediction
 
     ``true`` are accuracies of the same cells, shape (N,); all are fractions.
     """
-    single = {
-        "mse_percent2": [mse_percent2(true, row) for row in alone],
-        "kendall_tau": [kendall_tau(true, row) for row in alone],
+    # What reaches the second stage is judged alone; where a draw's classifier accepts none, all are ranked by its logit.
+    said = {"one stage": (alone, alone, alone), "two stages": (pair.accuracies, pair.scores, pair.regressed)}
+    return {
+        stage: {
+            "mse_percent2": [mse_percent2(true, row) for row in accuracies],
+            "kendall_tau": [kendall_tau(true, row) for row in scores],
+        }
+        | regressor_figures(true, regressed, pair.accepted)
+        for stage, (accuracies, scores, regressed) in said.items()
     }
-    return {"one stage": single | regressor_figures(true, alone, pair.accepted), "two stages": pair.figures(true)}
 
 
 def tidy_stages(compared: Mapping[object, Compared], label: str = "variant") -> pd.DataFrame:

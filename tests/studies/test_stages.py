@@ -1,5 +1,7 @@
 """One stage and two are compared on the same cells, and the numbers are those of their definitions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,16 @@ def test_the_numbers_of_one_stage_are_those_of_its_predictions(compared):
     for m in range(2):
         assert by_stage["one stage"]["kendall_tau"][m] == kendall_tau(true, alone[m])
         assert by_stage["one stage"]["mse_percent2_passing"][m] == mse_percent2(true[good], alone[m][good])
-    assert by_stage["two stages"] == pair.figures(true)
+    figures = pair.figures(true)
+    assert by_stage["two stages"] == {name: figures[name] for name in by_stage["two stages"]}
+
+
+def test_a_classifier_that_accepts_nothing_still_ranks(compared):
+    true, alone, pair, _ = compared
+    nothing = replace(pair, logits=pair.logits - 100)
+    ranked = compare_stages(true, alone, nothing)["two stages"]
+    assert ranked["kendall_tau"] == [kendall_tau(true, row) for row in pair.logits]
+    assert "mse_percent2_accepted" not in ranked
 
 
 def test_a_tidy_frame_has_every_value_once(compared):
