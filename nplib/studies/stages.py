@@ -33,7 +33,7 @@ def compare_stages(true: np.ndarray, alone: np.ndarray, pair: TwoStagePrediction
 
     ``true`` are accuracies of the same cells, shape (N,); all are fractions.
     """
-    # What reaches the second stage is judged alone; where a draw's classifier accepts none, all are ranked by its logit.
+    # The second stage is judged alone, too; where a classifier accepts no cell, all are ranked by its logits.
     said = {"one stage": (alone, alone, alone), "two stages": (pair.accuracies, pair.scores, pair.regressed)}
     return {
         stage: {
