@@ -173,6 +173,9 @@ def cross_validate(
 ) -> CrossValidation:
     """Train on a part of the labelled cells and predict the rest, for every split.
 
+    BadSplit if splits do not fit the cells, or one trains on fewer than the predictor needs; UserError if cells are no
+    list of different cells, or the training cannot be carried out.
+
     Parameters
     ----------
     cells, labels, options
@@ -183,13 +186,6 @@ def cross_validate(
         From :func:`k_folds` or :func:`random_splits` of N cells, or your own.
     seed : int
         Split s trains with seed + s.
-
-    Raises
-    ------
-    BadSplit
-        If splits do not fit the cells, or one trains on fewer cells than the predictor needs.
-    UserError
-        If cells are no list of different cells, or the training cannot be carried out.
     """
     return cross_validate_draws(cells, labels, np.asarray(labelled)[None], splits, config, [seed], **options)[0]
 
