@@ -200,6 +200,10 @@ class Predictor(nn.Module):
         accuracies = low + (high - low) * torch.sigmoid(last)
         return (accuracies - self.config.label_mean) / self.config.label_std
 
+    def save(self, target: str | os.PathLike, overwrite: bool = False) -> None:
+        """Write weights and configuration: :func:`save_predictor`."""
+        save_predictor(target, self, overwrite)
+
     def predict(self, cells: Cells | Graphs, batch_size: int = 256) -> np.ndarray:
         """Predicted accuracies (fractions), shape (N,), float64, with dropout off; so many cells at a time."""
         if batch_size < 1:

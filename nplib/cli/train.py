@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -344,12 +344,7 @@ def _two_stages(
     return _Done(true, prediction.accuracies[0], unseen, tables, report)
 
 
-def _save(out: common.Results, files: Sequence[Path], predictors: Sequence[object]) -> None:
+def _save(out: common.Results, files: Sequence[Path], predictors: Sequence[Any]) -> None:
     """Write the weights of every predictor to its file."""
-    from nplib.gp.files import save_gp
-    from nplib.predictor import Predictor, save_predictor
-
     for file, predictor in zip(files, predictors, strict=bool(files)):
-        save = save_predictor if isinstance(predictor, Predictor) else save_gp
-        predictor = getattr(predictor, "predictor", predictor)  # of a classifier that is a Gaussian process
-        out.write("weights", file, partial(save, predictor=predictor, overwrite=out.overwrite))
+        out.write("weights", file, partial(predictor.save, overwrite=out.overwrite))

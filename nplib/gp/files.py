@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import asdict
 
 import numpy as np
 import torch
 
-from nplib._weights import BadWeights, check_tensors, read_config, read_weights, write_weights
-from nplib.gp.predictor import LEAST_LABELS, MOST_LABELS, GPConfig, GPPredictor
+from nplib._weights import BadWeights, check_tensors, read_config, read_weights
+from nplib.gp.predictor import LEAST_LABELS, MOST_LABELS, OF_MEMBERS, STATE, GPConfig, GPPredictor
 from nplib.gp.process import FURTHEST, WEIGHTS
-
-_STATE = ("rows", "labels")
-_OF_MEMBERS = ("columns", "parameters")  # an array each, named columns.0 and so on
 
 
 def save_gp(target: str | os.PathLike, predictor: GPPredictor, overwrite: bool = False) -> None:
-    """Write configuration, hyper-parameters and labels; see :func:`nplib.predictor.save_predictor`."""
-    arrays = {name: getattr(predictor, name) for name in _STATE}
-    for name in _OF_MEMBERS:
-        arrays |= {f"{name}.{number}": array for number, array in enumerate(getattr(predictor, name))}
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
-    about = {"gp": json.dumps(asdict(predictor.config)), "seed": str(predictor.seed)}
-    write_weights(target, about, tensors, overwrite)
+    """Write a bag: :meth:`nplib.gp.predictor.GPPredictor.save`."""
+    predictor.save(target, overwrite)
 
 
 def load_gp(path: str | os.PathLike) -> GPPredictor:
@@ -42,7 +32,7 @@ def load_gp(path: str | os.PathLike) -> GPPredictor:
 
     # What the others must fit; a configuration of any size is believed only as far as there are tensors.
     count, features = tensors["labels"].numel() if "labels" in tensors else 0, len(config.features)
-    if len(tensors) != len(_STATE) + len(_OF_MEMBERS) * config.members:
+    if len(tensors) != len(STATE) + len(OF_MEMBERS) * config.members:
         raise bad(f"{len(tensors)} for {config.members} members: {', '.join(sorted(tensors)[:10])}")
     if not LEAST_LABELS <= count <= MOST_LABELS:
         raise bad(f"labels of {count} cells, not {LEAST_LABELS} to {MOST_LABELS:,}")
@@ -53,7 +43,7 @@ def load_gp(path: str | os.PathLike) -> GPPredictor:
         wanted[f"parameters.{number}"] = ((WEIGHTS + length,), torch.float64)
     check_tensors(tensors, wanted, str(path))
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-    columns, parameters = ([arrays[f"{name}.{k}"] for k in range(config.members)] for name in _OF_MEMBERS)
+    columns, parameters = ([arrays[f"{name}.{k}"] for k in range(config.members)] for name in OF_MEMBERS)
     if (arrays["labels"] < 0).any() or (arrays["labels"] > 1).any() or not np.ptp(arrays["labels"]):
         raise bad("labels that are no fractions, or all alike")
     for number, (chosen, row) in enumerate(zip(columns, parameters, strict=True)):
@@ -63,6 +53,6 @@ def load_gp(path: str | os.PathLike) -> GPPredictor:
         if (np.abs(row - mean) > (FURTHEST + 1e-6) * sd).any():
             raise bad(f"parameters.{number} go beyond {FURTHEST:g} standard deviations of their priors")
     try:
-        return GPPredictor(config, int(seed), *(arrays[name] for name in _STATE), columns, parameters)
+        return GPPredictor(config, int(seed), *(arrays[name] for name in STATE), columns, parameters)
     except (ValueError, RuntimeError) as error:
         raise bad(str(error)) from None

@@ -7,8 +7,10 @@ there can be a bag of them, each with a random part of the features and one of s
 from __future__ import annotations
 
 import csv
+import json
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from typing import ClassVar
 
@@ -17,6 +19,7 @@ import torch
 from tqdm import tqdm
 
 from nplib._devices import choose_device, map_on_cores, undisturbed
+from nplib._weights import write_weights
 from nplib.cell import Cells
 from nplib.errors import UserError
 from nplib.features.columns import columns_of
@@ -26,6 +29,8 @@ from nplib.gp.targets import TARGETS, ScoreMap, target_values
 from nplib.splits import training_rows
 
 CPU = torch.device("cpu")
+# What a file of weights holds; of members an array each, named columns.0 and so on.
+STATE, OF_MEMBERS = ("rows", "labels"), ("columns", "parameters")
 LEAST_LABELS = 3
 # An exact posterior of more labels would take more than a gigabyte.
 MOST_LABELS = 10_000
@@ -169,6 +174,18 @@ class GPPredictor:
         ]
         self.map = ScoreMap.through(np.mean(values, axis=0), labels, config.targets[0])
 
+    def save(self, target: str | os.PathLike, overwrite: bool = False) -> None:
+        """Write configuration, hyper-parameters and labels as safetensors; :func:`nplib.gp.load_gp` reads them.
+
+        UserError if there is a file and ``overwrite`` is false.
+        """
+        arrays = {name: getattr(self, name) for name in STATE}
+        for name in OF_MEMBERS:
+            arrays |= {f"{name}.{number}": array for number, array in enumerate(getattr(self, name))}
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        about = {"gp": json.dumps(asdict(self.config)), "seed": str(self.seed)}
+        write_weights(target, about, tensors, overwrite)
+
     def predict(self, cells: Cells, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
         """Expected accuracies (fractions), shape (N,), float64; all are as uncertain as a left-out label on average."""
         means, _ = self._posteriors(cells, batch_size, variance=False)
@@ -303,6 +320,10 @@ class GPClassifier:
 
     predictor: GPPredictor
     above: float
+
+    def save(self, target: str | os.PathLike, overwrite: bool = False) -> None:
+        """Write its predictor, which is all that it is made of."""
+        self.predictor.save(target, overwrite)
 
     def predict(self, cells: Cells, batch_size: int = CELLS_AT_A_TIME) -> np.ndarray:
         """Logits of the chance that a cell's label is above, shape (N,), as classifiers of other kinds give them."""
