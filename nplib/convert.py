@@ -105,7 +105,8 @@ def convert_tfrecord(
         assembly, sha256 = _assemble(file, source, size, verify_hashes, progress)
     kind = REAL if sha256 in SOURCES else ""
     # A name that is no UTF-8 has no place in an HDF5.
-    source_name = SOURCES.get(sha256, os.fsencode(source.name).decode("utf8", "replace"))
+    shown = Path(os.fsencode(source).decode("utf8", "replace"))
+    source_name = SOURCES.get(sha256, shown.name)
     budgets = assembly.budgets
     about = {"source": source_name, "labels": _labels(budgets), "kind": kind, "sha256": sha256}
     benchmark = Benchmark(**assembly.arrays(), **about)
@@ -113,14 +114,14 @@ def convert_tfrecord(
         logger.warning(
             "%s is none of the official files, which hold %s cells: it has %s cells and SHA-256 %s. It is another one, "
             "or one of those that was changed, or cut between two cells",
-            source,
+            shown,
             f"{SPACE_SIZE:,}",
             f"{len(benchmark):,}",
             sha256,
         )
     unknown = int((benchmark.trainable_parameters == UNKNOWN_PARAMETERS).sum())
     if unknown:
-        logger.warning("%s does not give the trainable parameters of %d cells; they are 0", source, unknown)
+        logger.warning("%s does not give the trainable parameters of %d cells; they are 0", shown, unknown)
     benchmark.save(target, overwrite)
     return Conversion(
         source=source,
