@@ -126,7 +126,7 @@ def pick_split(splits: Mapping[str, np.ndarray], name: str, place: str = "the fi
 
 
 def save_splits(target: str | os.PathLike, splits: Mapping[str, np.ndarray], overwrite: bool = False) -> None:
-    """Write splits as an .npz file that the reference's code reads too; raises as :meth:`Benchmark.save`."""
+    """Write splits as an .npz file that the reference's code reads too; raises what saving a benchmark raises."""
     arrays = {name: np.asarray(indices, dtype=np.int64) for name, indices in splits.items()}
     write_arrays(target, arrays, overwrite)
 

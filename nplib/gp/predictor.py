@@ -175,7 +175,7 @@ class GPPredictor:
         self.map = ScoreMap.through(np.mean(values, axis=0), labels, config.targets[0])
 
     def save(self, target: str | os.PathLike, overwrite: bool = False) -> None:
-        """Write configuration, hyper-parameters and labels as safetensors; :func:`nplib.gp.load_gp` reads them.
+        """Write configuration, hyper-parameters and labels as safetensors; :func:`nplib.gp.files.load_gp` reads them.
 
         UserError if there is a file and ``overwrite`` is false.
         """
