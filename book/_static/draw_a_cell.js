@@ -240,7 +240,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const hash = nplib.moduleHash(small), accuracy = nplib.predict(small, read, data);
     const real = nplib.measured(hash, data), dropped = cell.codes.length - small.codes.length;
     say(
-      ["Valid", `yes: ${small.codes.length} boxes, ${count} arrows` + (dropped ? ` (${dropped} boxes on no path are left out)` : "")],
+      ["Valid", `yes: ${small.codes.length} boxes, ${count} arrows` + (dropped ? ` (boxes on no path, left out: ${dropped})` : "")],
       ["Hash", hash, hash],
       ["Parameters", nplib.parameters(small).toLocaleString("en"), nplib.parameters(small)],
       ["Predicted accuracy", `${percent(accuracy)}, better than ${percent(nplib.better(accuracy, data.quantiles), 1)} of all cells' predictions`, accuracy],

@@ -68,7 +68,10 @@ def searches(accuracies: Mapping[str, Mapping[str, Sequence[float]]], judged_by:
     figure, axes = columns(1, width=6.6, height=4.0)
     sns.lineplot(frame, x="trainings", y="accuracy", hue="search", style="search", markers=True, dashes=False,
                  errorbar="sd", err_style="bars", ax=axes[0])  # fmt: skip
-    axes[0].set(xscale="log", xlabel="trainings", ylabel=f"test accuracy (%), by {judged_by}")
+    totals = sorted(frame["trainings"].unique())
+    axes[0].set(xscale="log", xlabel="trainings", ylabel=f"{judged_by} (%)")
+    axes[0].set_xticks(totals, [f"{total:,}" for total in totals])
+    axes[0].set_xticks([], minor=True)
     axes[0].grid(axis="y", color=GREY, alpha=0.3)
-    axes[0].legend(title=None, fontsize=8)
+    sns.move_legend(axes[0], "upper left", bbox_to_anchor=(1, 1), title=None, fontsize=8)
     return finish(figure)
