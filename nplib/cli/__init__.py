@@ -12,6 +12,7 @@ import unicodedata
 
 __all__ = ["main"]
 
+SWALLOWED = 3.0  # seconds after which an interruption that ended nothing comes again
 _PLAIN = {"±": "+-", "×": "x", "→": "->", "–": "-", "…": "..."}  # what has no likeness in ASCII by itself
 
 
@@ -25,11 +26,14 @@ def main() -> None:
 
     def stop(number: int, frame: object) -> None:
         stopped.append(number)
+        # A library that is being imported may swallow the interruption: it comes again until the program ends.
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, SWALLOWED)
         raise KeyboardInterrupt
 
     code: object = 0
     try:
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM"):
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, stop)
@@ -44,6 +48,8 @@ def main() -> None:
         if not stopped:
             raise
     if stopped:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
         print("\ninterrupted" if stopped[0] == signal.SIGINT else "\nended as asked to", file=sys.stderr)
         code = 128 + stopped[0]
     sys.stdout.flush()

@@ -120,10 +120,34 @@ def test_a_signal_at_any_time_is_a_short_line(folder, number, seconds):
     assert process.stdout.readline() == "begun\n"
     time.sleep(seconds)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()  # nothing is left behind by a test that fails
     assert process.returncode == 128 + number, errors
     assert "Traceback" not in errors
     assert errors.rstrip().endswith("interrupted" if number == signal.SIGINT else "ended as asked to")
+
+
+def test_an_interruption_that_something_swallows_comes_again():
+    """As a library does that catches whatever goes wrong while it is imported."""
+    program = """
+import signal, sys, time, types
+import nplib.cli
+app = types.ModuleType("nplib.cli.app")
+def work(prog_name):
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except BaseException:
+        pass
+    time.sleep(30)
+app.app = work
+sys.modules["nplib.cli.app"] = app
+nplib.cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=25)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stderr.strip() == "ended as asked to"
 
 
 @pytest.mark.parametrize(
