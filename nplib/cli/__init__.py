@@ -53,6 +53,9 @@ def main() -> None:
         print("\ninterrupted" if stopped[0] == signal.SIGINT else "\nended as asked to", file=sys.stderr)
         code = 128 + stopped[0]
     sys.stdout.flush()
+    if stopped:
+        sys.stderr.flush()
+        os._exit(code)  # threads that still compute would end the interpreter with an error of their own
     error = getattr(getattr(sys.stdout.buffer, "raw", None), "error", None)
     if error is not None and error.errno != errno.EPIPE:
         print(f"error: not all could be printed: {error.strerror}; files are whole", file=sys.stderr)

@@ -67,6 +67,10 @@ class TwoStageFit:
         logits, regressed = (fit.predict(cells, batch_size) for fit in (self.classifier, self.regressor))
         return TwoStagePrediction(logits, regressed, self.decision, self.rejected_accuracy)
 
+    def scores(self, cells: Cells) -> np.ndarray:
+        """To rank all cells by, shape (M, N): accepted ones by the regressor, rejected ones below them by logits."""
+        return self.apply(cells).scores
+
     def predict(self, cells: Cells) -> np.ndarray:
         """See :attr:`~nplib.two_stage.prediction.TwoStagePrediction.accuracies`."""
         return self.apply(cells).accuracies

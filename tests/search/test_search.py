@@ -179,7 +179,7 @@ def test_proposers_propose_the_best_that_they_predict_and_nothing_trained(traini
         labels = np.full(len(trainings), np.nan)
         labels[learned] = met[learned]
         fit = config.fit(graphs, labels, [seed], training_cells=learned)
-        scores = (fit.apply(graphs).scores if config is TWO else fit.predict(graphs))[0]
+        scores = (fit.scores if config is TWO else fit.predict)(graphs)[0]
         proposed, others = scores[history.cells[s, 60:]], np.delete(scores, history.cells[s])
         assert proposed.min() >= others.max() - 1e-6 and (np.diff(proposed) <= 1e-6).all()
 
