@@ -1,7 +1,8 @@
-"""Functions that numba compiles, kept between runs so that a damaged or foreign file is made anew and never run.
+"""Functions that numba compiles, kept between runs so that a damaged file is made anew.
 
 numba's own cache wants a folder beside the source or in the home, believes what it finds there, and fails where neither
-can be written.
+can be written. As in that cache a compiled function is a pickle, since numba has no other form of it: the digest tells
+damage, not who wrote the file. Whoever can write to these folders can run code, as whoever can write to the package.
 """
 
 from __future__ import annotations
