@@ -2,8 +2,6 @@
 
 Importing the package loads nothing heavy: names are fetched from the modules that own them when they are first used.
 
-Examples
---------
 >>> from nplib import Cell
 >>> Cell([[0, 1, 0], [0, 0, 1], [0, 0, 0]], ["input", "conv3x3-bn-relu", "output"]).num_edges
 2

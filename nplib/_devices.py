@@ -67,10 +67,8 @@ if hasattr(os, "register_at_fork"):
 def undisturbed() -> Iterator[None]:
     """Compute as if the caller had neither torch's inference mode nor automatic casts on.
 
-    Raises
-    ------
-    UserError
-        In a process that was forked while its parent was in here: it would wait for what no longer runs.
+    Raises:
+        UserError: In a process that was forked while its parent was in here: it would wait for what no longer runs.
     """
     if _Cores.lost:
         raise UserError(
@@ -102,10 +100,8 @@ def map_on_cores(function: Callable[[Item], Result], items: Iterable[Item], devi
 def choose_device(name: str = "auto") -> torch.device:
     """The device of a name; ``auto`` takes CUDA, else Apple's MPS, else the CPU.
 
-    Raises
-    ------
-    UserError
-        If there is no such device here.
+    Raises:
+        UserError: If there is no such device here.
     """
     if name == "auto":
         if torch.cuda.is_available():

@@ -53,10 +53,9 @@ def expand(path: str | bytes | os.PathLike) -> Path:
 
     Every path that a person gives, in an argument or in the environment, passes through here.
 
-    Raises
-    ------
-    UserError
-        If it names a user or a variable that there is not, and no file or folder is called that; or holds a zero byte.
+    Raises:
+        UserError: If it names a user or a variable that there is not, and no file or folder is called that; or holds a
+            zero byte.
     """
     text = os.fsdecode(path)
     if "\0" in text:
@@ -74,12 +73,10 @@ def expand(path: str | bytes | os.PathLike) -> Path:
 def check_target(target: str | bytes | os.PathLike, overwrite: bool = False) -> Path:
     """The path to write to, expanded, once it is clear that it can be written and that nothing is lost there.
 
-    Raises
-    ------
-    TargetExists
-        If there is a file and ``overwrite`` is false, or if there is a folder.
-    UserError
-        If there is something that is no file, a device for instance; if the folder does not exist or is closed.
+    Raises:
+        TargetExists: If there is a file and ``overwrite`` is false, or if there is a folder.
+        UserError: If there is something that is no file, a device for instance; if the folder does not exist or is
+            closed.
     """
     target = expand(target)
     try:
@@ -107,17 +104,12 @@ def replacing(target: str | bytes | os.PathLike, overwrite: bool = False, size: 
     What a link points to is written, not the link. A file that is replaced keeps its mode. What earlier writers of the
     same target left there, because something killed them, is removed.
 
-    Parameters
-    ----------
-    target : path
-    overwrite : bool
-    size : int
-        Bytes that will be written, for the error if there is no room; 0: not known.
+    Args:
+        size (int): Bytes that will be written, for the error if there is no room; 0: not known.
 
-    Raises
-    ------
-    TargetExists, UserError
-        As :func:`check_target`; also if another process makes the file in the meantime, and if the disk is full.
+    Raises:
+        TargetExists, UserError: As :func:`check_target`; also if another process makes the file in the meantime, and if
+            the disk is full.
     """
     target = check_target(target, overwrite)
     real = _behind_links(target)
@@ -258,11 +250,9 @@ class BadArrays(UserError):
 def read_arrays(path: str | os.PathLike, most_bytes: int = 2**30) -> dict[str, np.ndarray]:
     """The arrays of an .npz file by name, read-only: whole members, each of which must fit its checksum to the end.
 
-    Raises
-    ------
-    BadArrays
-        If it is damaged, holds anything but plain arrays, or would take more memory than ``most_bytes``.
-    FileNotFoundError
+    Raises:
+        BadArrays: If it is damaged, holds anything but plain arrays, or would take more memory than ``most_bytes``.
+        FileNotFoundError:
     """
     try:
         arrays: dict[str, np.ndarray] = {}
@@ -349,10 +339,8 @@ def _is_private(folder: Path) -> bool:
 def cache_folder() -> Path:
     """The first of :func:`cache_folders` that can be written to, made if it is not there.
 
-    Raises
-    ------
-    UserError
-        If there is none.
+    Raises:
+        UserError: If there is none.
     """
     problems = []
     for folder in cache_folders():
@@ -379,14 +367,9 @@ def _warn_once(message: str) -> None:
 def cached(name: str, read: Callable[[Path], T], make: Callable[[], T], write: Callable[[Path, T], None]) -> T:
     """What the file ``name`` of the cache holds, or what is made, and kept there if that is possible.
 
-    Parameters
-    ----------
-    name : str
-    read : callable
-        Gives the value of a file, or raises an error if it is damaged: then it is made anew.
-    make : callable
-    write : callable
-        Writes the value to a path where there may be a file.
+    Args:
+        read (callable): Gives the value of a file, or raises an error if it is damaged: then it is made anew.
+        write (callable): Writes the value to a path where there may be a file.
     """
     for folder in cache_folders():
         path = folder / name

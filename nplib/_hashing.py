@@ -252,20 +252,14 @@ def module_digests(
 ) -> np.ndarray:
     """Module hash of every cell, as 16 bytes.
 
-    Parameters
-    ----------
-    num_vertices : array, shape (N,), int8
-    adjacency : array, shape (M, 7, 7), int8
-        Pruned matrices, zero-padded.
-    matrix : array, shape (N,)
-        Which of them each cell has. Fastest where equal ones are neighbours.
-    operations : array, shape (N, 7), int8
-        Operation codes.
+    Args:
+        num_vertices: Array, shape (N,), int8.
+        adjacency (array, shape (M, 7, 7), int8): Pruned matrices, zero-padded.
+        matrix (array, shape (N,)): Which of them each cell has. Fastest where equal ones are neighbours.
+        operations (array, shape (N, 7), int8): Operation codes.
 
-    Returns
-    -------
-    array, shape (N, 16), uint8
-        The digests whose hexadecimal is :attr:`nplib.cell.Cell.module_hash`.
+    Returns:
+        array, shape (N, 16), uint8: The digests whose hexadecimal is :attr:`nplib.cell.Cell.module_hash`.
     """
     digests = np.zeros((len(matrix), 4), dtype=np.uint32)
     _in_slices(_module_digests, num_vertices, adjacency, matrix, operations, digests)

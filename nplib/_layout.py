@@ -62,13 +62,9 @@ def metric_position(
 ) -> tuple[int, int | slice, int, int]:
     """Where a figure stands in the last four axes of the metrics; ``run=None`` means all runs.
 
-    Raises
-    ------
-    UserError
-        If there is no such metric, budget, run or point; the message lists those there are.
+    Raises:
+        UserError: If there is no such metric, budget, run or point; the message lists those there are.
 
-    Examples
-    --------
     >>> metric_position("test_accuracy", budget=36, run=2)
     (2, 2, 1, 3)
     """
@@ -91,10 +87,8 @@ def attribute(name: str) -> str:
 def check_layout(datasets: Mapping[str, h5py.Dataset | np.ndarray], place: str) -> None:
     """Hold names, shapes and kinds of type against ``LAYOUT``, before anything is read.
 
-    Raises
-    ------
-    BadBenchmark
-        Which names the place, the dataset and what it should be.
+    Raises:
+        BadBenchmark: Which names the place, the dataset and what it should be.
     """
     missing = [name for name in LAYOUT if name not in datasets]
     if missing:
@@ -125,10 +119,8 @@ def check_layout(datasets: Mapping[str, h5py.Dataset | np.ndarray], place: str) 
 def cast(name: str, array: np.ndarray, place: str) -> np.ndarray:
     """A dataset as exactly the type it should have, where no value is changed by it beyond float rounding.
 
-    Raises
-    ------
-    BadBenchmark
-        If a number does not fit the type, or a hash is no text or longer than 32 characters.
+    Raises:
+        BadBenchmark: If a number does not fit the type, or a hash is no text or longer than 32 characters.
     """
     dtype = LAYOUT[name][1]
     if array.dtype == dtype:

@@ -32,14 +32,10 @@ class Batch:
 def make_batches(graphs: Graphs, cells: Tensor, targets: Tensor) -> list[Batch]:
     """Gather the tensors of several steps at once.
 
-    Parameters
-    ----------
-    graphs : Graphs
-        All cells.
-    cells : Tensor, shape (M, steps, B)
-        Which of them are in each predictor's batch, step after step.
-    targets : Tensor, shape (N,)
-        What the outputs should be for all cells.
+    Args:
+        graphs (Graphs): All cells.
+        cells (Tensor, shape (M, steps, B)): Which of them are in each predictor's batch, step after step.
+        targets (Tensor, shape (N,)): What the outputs should be for all cells.
     """
     models, steps, batch = cells.shape
     flat = cells.transpose(0, 1).reshape(-1)  # by step, then model
@@ -75,20 +71,13 @@ def _views(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
 class StackedPredictors:
     """M predictors of one configuration.
 
-    Parameters
-    ----------
-    predictors : sequence of Predictor
-        Where the weights start; they are copied.
-    device : str or torch.device
+    Args:
+        predictors (sequence of Predictor): Where the weights start; they are copied.
 
-    Attributes
-    ----------
-    weights : Tensor
-        All weights, for an optimizer; the others are views of it.
-    convolutions : list of Tensor
-        A layer each, shape (2, M, inputs, H): along the edges and against them.
-    fc1, fc2 : Tensor
-        Shapes (M, H, head) and (M, head, 1).
+    Attributes:
+        weights (Tensor): All weights, for an optimizer; the others are views of it.
+        convolutions (list of Tensor): A layer each, shape (2, M, inputs, H): along the edges and against them.
+        fc1, fc2 (Tensor): Shapes (M, H, head) and (M, head, 1).
     """
 
     def __init__(self, predictors: Sequence[Predictor], device: str | torch.device = "cpu") -> None:
@@ -124,19 +113,14 @@ class StackedPredictors:
     def set_gradient(self, batch: Batch, masks: Masks | None, loss: str = "mse") -> Tensor:
         """Set the gradient of the weights to that of the mean loss of a batch.
 
-        Parameters
-        ----------
-        batch : Batch
-        masks : Masks, optional
-            Dropout of this step; without it nothing is dropped.
-        loss : str
-            ``"mse"``; ``"cross_entropy"`` between outputs that are logits and targets of 0 and 1; or ``"ranking"``: of
-            every pair, what the output of the better cell lacks to be a margin of .1 above the other's.
+        Args:
+            masks (Masks, optional): Dropout of this step; without it nothing is dropped.
+            loss (str): ``"mse"``; ``"cross_entropy"`` between outputs that are logits and targets of 0 and 1; or
+                ``"ranking"``: of every pair, what the output of the better cell lacks to be a margin of .1 above the
+                other's.
 
-        Returns
-        -------
-        Tensor, shape (M, B)
-            Loss of every cell; of pairs, the mean of those that it is in.
+        Returns:
+            Tensor, shape (M, B): Loss of every cell; of pairs, the mean of those that it is in.
         """
         models, size, _ = batch.targets.shape
         vertices = batch.propagation.shape[-1]

@@ -47,11 +47,9 @@ def write_weights(
 def read_weights(path: str | os.PathLike, remedy: str) -> tuple[dict[str, str], dict[str, Tensor]]:
     """What a file of weights says of itself, and its tensors by name, all of them finite.
 
-    Raises
-    ------
-    BadWeights
-        If it cannot be read, a number is not finite, or its digest is another than it states; the message ends with
-        the remedy.
+    Raises:
+        BadWeights: If it cannot be read, a number is not finite, or its digest is another than it states; the message
+            ends with the remedy.
     """
     path = expand(path)
     if not path.is_file():
@@ -86,9 +84,8 @@ def check_tensors(
 ) -> None:
     """Hold tensors against the shape and type that a configuration asks for.
 
-    Raises
-    ------
-    BadWeights
+    Raises:
+        BadWeights:
     """
     if odd := sorted(set(tensors) ^ set(wanted)):
         raise BadWeights(f"{place}: its tensors do not fit its configuration: missing or unknown: {', '.join(odd)}")
@@ -104,18 +101,12 @@ def check_tensors(
 def read_config(cls: type[T], text: str, place: str, later: Collection[str] = ()) -> T:
     """A configuration from JSON: every field of the type that its class declares, and no others.
 
-    Parameters
-    ----------
-    cls : dataclass
-    text : str
-    place : str
-        For errors.
-    later : collection of str
-        Fields that files may lack, since they are older.
+    Args:
+        place (str): For errors.
+        later (collection of str): Fields that files may lack, since they are older.
 
-    Raises
-    ------
-    BadWeights
+    Raises:
+        BadWeights:
     """
     try:
         return _made(cls, json.loads(text, object_pairs_hook=_once, parse_constant=_no_number), "", later)

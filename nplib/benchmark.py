@@ -51,32 +51,21 @@ class UnknownCell(UserError, KeyError):
 class Benchmark:
     """Cells and their results, checked when made and read-only after.
 
-    Parameters
-    ----------
-    hashes : array, shape (N,), S32
-        Module hashes, all different.
-    trainable_parameters : array, shape (N,), int32
-        0 where unknown.
-    num_vertices, adjacency, operations : array
-        See :class:`nplib.cell.Cells`.
-    metrics : array, shape (N, 4, 3, 2, 4), float32
-        By cell, budget (4, 12, 36, 108 epochs), run, halfway and end, and training time (s), train, validation and
-        test accuracy (fractions); NaN where unknown.
-    source : str
-        Where the results are from: ``"full"``, ``"only108"``, ``"one-run"``, ``"surrogate"``, ``"sample"``, ``"file"``.
-    labels : str
-        One sentence: what is known of which runs.
-    kind : str
-        What kind of results these are, in a few words that fit into a line; by default ``labels``.
-    sha256 : str
-        Of the file that they were made from; empty where unknown.
-    path : Path or None
-        The file that they were read from.
+    Args:
+        hashes (array, shape (N,), S32): Module hashes, all different.
+        trainable_parameters (array, shape (N,), int32): 0 where unknown.
+        num_vertices, adjacency, operations (array): See :class:`nplib.cell.Cells`.
+        metrics (array, shape (N, 4, 3, 2, 4), float32): By cell, budget (4, 12, 36, 108 epochs), run, halfway and end,
+            and training time (s), train, validation and test accuracy (fractions); NaN where unknown.
+        source (str): Where the results are from: ``"full"``, ``"only108"``, ``"one-run"``, ``"surrogate"``,
+            ``"sample"``, ``"file"``.
+        labels (str): One sentence: what is known of which runs.
+        kind (str): What kind of results these are, in a few words that fit into a line; by default ``labels``.
+        sha256 (str): Of the file that they were made from; empty where unknown.
+        path (Path or None): The file that they were read from.
 
-    Raises
-    ------
-    BadBenchmark
-        If arrays have other shapes or types than these, or hold what cannot be.
+    Raises:
+        BadBenchmark: If arrays have other shapes or types than these, or hold what cannot be.
     """
 
     hashes: np.ndarray
@@ -125,11 +114,10 @@ class Benchmark:
     def open(cls, path: str | os.PathLike) -> Benchmark:
         """Read a benchmark file, ours or the reference's own.
 
-        Raises
-        ------
-        BadBenchmark
-            If it is not there, is no HDF5, is of a newer layout, or holds what cannot be; if it states a digest that
-            its arrays do not have; if it states none, as the reference's own, and a graph is not of its hash.
+        Raises:
+            BadBenchmark: If it is not there, is no HDF5, is of a newer layout, or holds what cannot be; if it states a
+                digest that its arrays do not have; if it states none, as the reference's own, and a graph is not of its
+                hash.
         """
         path = expand(path)
         if not path.is_file():
@@ -224,25 +212,17 @@ class Benchmark:
     ) -> np.ndarray:
         """What was measured, of every cell: fractions, or seconds for the training time.
 
-        Parameters
-        ----------
-        metric : str
-            One of ``METRICS``.
-        budget : int
-            Epochs trained for, one of ``BUDGETS``.
-        run : int or None
-            0, 1, 2, or None for all three.
-        at : str
-            ``"end"`` of the training, or ``"halfway"``.
+        Args:
+            metric (str): One of ``METRICS``.
+            budget (int): Epochs trained for, one of ``BUDGETS``.
+            run (int or None): 0, 1, 2, or None for all three.
+            at (str): ``"end"`` of the training, or ``"halfway"``.
 
-        Returns
-        -------
-        array, shape (N,) or, for all runs, (N, 3), float64
+        Returns:
+            array, shape (N,) or, for all runs, (N, 3), float64
 
-        Raises
-        ------
-        MissingMetric
-            If a cell lacks it: the message says how many do, and what there is.
+        Raises:
+            MissingMetric: If a cell lacks it: the message says how many do, and what there is.
         """
         position = metric_position(metric, budget, run, at)
         values = self.metrics[(slice(None), *position)].astype(np.float64)
@@ -321,24 +301,17 @@ class Benchmark:
         That of the given run; where this run failed, that of the first run which did not; where all failed, the
         fallback. Runs that are unknown are passed over.
 
-        Parameters
-        ----------
-        metric : str, optional
-            One of the accuracies; whether a run failed is judged by this same figure. By default the validation
-            accuracy where every cell has it at this budget and run, otherwise the test accuracy.
-        budget, run : int
-        failed_below, fallback : float
-            Fractions; a run of less accuracy than the first has failed. 0: no run has.
+        Args:
+            metric (str, optional): One of the accuracies; whether a run failed is judged by this same figure. By
+                default the validation accuracy where every cell has it at this budget and run, otherwise the test
+                accuracy.
+            failed_below, fallback (float): Fractions; a run of less accuracy than the first has failed. 0: no run has.
 
-        Returns
-        -------
-        array, shape (N,), float64
-            Fractions.
+        Returns:
+            array, shape (N,), float64: Fractions.
 
-        Raises
-        ------
-        MissingMetric
-            If a cell lacks the given run.
+        Raises:
+            MissingMetric: If a cell lacks the given run.
         """
         if metric == "training_time":
             raise UserError(f"labels are accuracies, not {metric!r}; there are {', '.join(METRICS[1:])}")

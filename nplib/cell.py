@@ -46,23 +46,17 @@ class InvalidCell(UserError):
 class Cell:
     """One cell: an upper-triangular adjacency matrix and an operation for every vertex.
 
-    Parameters
-    ----------
-    matrix : array_like, shape (V, V)
-        ``matrix[u, v] == 1`` is an edge from vertex ``u`` to vertex ``v``; ``u < v``. Vertex 0 is the input, vertex
-        ``V - 1`` the output. Stored as a read-only int8 array.
-    operations : sequence of str, length V
-        ``"input"``, then the interior operations (``conv3x3-bn-relu``, ``conv1x1-bn-relu``, ``maxpool3x3``), then
-        ``"output"``.
+    Args:
+        matrix (array_like, shape (V, V)): ``matrix[u, v] == 1`` is an edge from vertex ``u`` to vertex ``v``;
+            ``u < v``. Vertex 0 is the input, vertex ``V - 1`` the output. Stored as a read-only int8 array.
+        operations (sequence of str, length V): ``"input"``, then the interior operations (``conv3x3-bn-relu``,
+            ``conv1x1-bn-relu``, ``maxpool3x3``), then ``"output"``.
 
-    Raises
-    ------
-    InvalidCell
-        If the matrix is not square, not 0/1, not upper-triangular, or the operations do not fit it. Vertices off
-        every input-output path are allowed here, as in the official library; :meth:`pruned` removes them.
+    Raises:
+        InvalidCell: If the matrix is not square, not 0/1, not upper-triangular, or the operations do not fit it.
+            Vertices off every input-output path are allowed here, as in the official library; :meth:`pruned` removes
+            them.
 
-    Examples
-    --------
     >>> cell = Cell([[0, 1, 0], [0, 0, 1], [0, 0, 0]], ["input", "conv3x3-bn-relu", "output"])
     >>> cell.num_edges, cell.trainable_parameters
     (2, 10177674)
@@ -257,12 +251,10 @@ def convolution_parameters(kernel: int, inputs: int, outputs: int) -> int:
 def parameter_costs(matrix: np.ndarray) -> tuple[int, np.ndarray]:
     """Trainable parameters of the network built from a pruned matrix, shape (V, V), split by what operations decide.
 
-    Returns
-    -------
-    fixed : int
-        Parameters that any choice of operations has: stem, projections, dense layer.
-    by_operation : array, shape (V, 3), int64
-        What each vertex adds with conv3x3, conv1x1 or maxpool; zero for input and output.
+    Returns:
+        fixed (int): Parameters that any choice of operations has: stem, projections, dense layer.
+        by_operation (array, shape (V, 3), int64): What each vertex adds with conv3x3, conv1x1 or maxpool; zero for
+            input and output.
     """
     last = len(matrix) - 1
     fixed = convolution_parameters(3, 3, STEM_CHANNELS)
@@ -288,20 +280,14 @@ def parameter_costs(matrix: np.ndarray) -> tuple[int, np.ndarray]:
 class Cells:
     """Many cells as one value, which everything that computes hands on; read-only, with ``len``.
 
-    Parameters
-    ----------
-    num_vertices : array, shape (N,), int8
-        From 2 to 7.
-    adjacency, operations : array, shapes (N, 7, 7) and (N, 7), int8
-        Zero-padded; operations as codes.
+    Args:
+        num_vertices (array, shape (N,), int8): From 2 to 7.
+        adjacency, operations (array, shapes (N, 7, 7) and (N, 7), int8): Zero-padded; operations as codes.
 
-    Raises
-    ------
-    InvalidCell
-        If shapes or types are others. :meth:`nplib.space.Space.find_cells` says which are cells of NASBench-101.
+    Raises:
+        InvalidCell: If shapes or types are others. :meth:`nplib.space.Space.find_cells` says which are cells of
+            NASBench-101.
 
-    Examples
-    --------
     >>> chain = Cell([[0, 1, 0], [0, 0, 1], [0, 0, 0]], ["input", "conv3x3-bn-relu", "output"])
     >>> cells = Cells.of([chain, chain, chain])
     >>> len(cells[1:]), cells.cell(2) == chain

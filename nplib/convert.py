@@ -76,23 +76,17 @@ def convert_tfrecord(
     A cell's row is the order of its first appearance, a run's place the order of its appearance within cell and
     budget. The target appears whole, when all is done, or not at all.
 
-    Parameters
-    ----------
-    source, target : path
-    overwrite, progress : bool
-        Whether the target may exist, and whether to show a bar on stderr.
-    verify_hashes : bool
-        Whether every graph must have the module hash that the file gives it, and be a cell of the space.
+    Args:
+        overwrite, progress (bool): Whether the target may exist, and whether to show a bar on stderr.
+        verify_hashes (bool): Whether every graph must have the module hash that the file gives it, and be a cell of the
+            space.
 
-    Raises
-    ------
-    BadRecord
-        If the source is no tfrecord, is empty, cut off or damaged; if a row is not of the format, a graph not of its
-        hash, or a budget none of the four; if a cell has fewer or more than three runs at a budget that occurs.
-    TargetExists
-        If the target exists and ``overwrite`` is false.
-    UserError
-        If there is no such source, or no room for the target.
+    Raises:
+        BadRecord: If the source is no tfrecord, is empty, cut off or damaged; if a row is not of the format, a graph
+            not of its hash, or a budget none of the four; if a cell has fewer or more than three runs at a budget that
+            occurs.
+        TargetExists: If the target exists and ``overwrite`` is false.
+        UserError: If there is no such source, or no room for the target.
     """
     started = time.perf_counter()
     source = expand(source)

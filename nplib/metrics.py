@@ -45,8 +45,6 @@ def mse_percent2(true: np.ndarray, predicted: np.ndarray) -> float:
 
     UserError if shapes differ, nothing is given, or a value is no finite number; so do all functions here.
 
-    Examples
-    --------
     >>> round(mse_percent2([0.90, 0.92], [0.91, 0.95]), 6)
     5.0
     """
@@ -59,8 +57,6 @@ def kendall_tau(true: np.ndarray, predicted: np.ndarray) -> float:
 
     NaN if all true or all predicted values are equal, since nothing is ranked then. At least two are needed.
 
-    Examples
-    --------
     >>> round(kendall_tau([0.1, 0.2, 0.3], [0.5, 0.9, 0.7]), 4)
     0.3333
     """
@@ -75,8 +71,6 @@ def spearman(true: np.ndarray, predicted: np.ndarray) -> float:
 
     NaN if all true or all predicted values are equal. At least two are needed.
 
-    Examples
-    --------
     >>> round(spearman([0.1, 0.2, 0.3], [0.5, 0.9, 0.7]), 4)
     0.5
     """
@@ -104,8 +98,6 @@ def precision_at(true: np.ndarray, predicted: np.ndarray, k: int) -> float:
     Of equal values those that come first count as better, on both sides. A constant prediction thus chooses the first
     k cells, whichever they are.
 
-    Examples
-    --------
     >>> precision_at([0.90, 0.94, 0.93, 0.91], [0.5, 0.9, 0.7, 0.8], k=2)
     0.5
     """
@@ -118,8 +110,6 @@ def regret(true: np.ndarray, predicted: np.ndarray, k: int = 1) -> float:
 
     Of equal predictions those that come first are taken.
 
-    Examples
-    --------
     >>> round(regret([0.90, 0.94, 0.93, 0.91], [0.5, 0.6, 0.7, 0.8], k=2), 6)
     0.01
     """
@@ -131,8 +121,6 @@ def regret(true: np.ndarray, predicted: np.ndarray, k: int = 1) -> float:
 class MeanSd:
     """Mean and spread of one figure over seeds.
 
-    Examples
-    --------
     >>> f"{summarize([2.0, 3.0, 4.0]):.1f}"
     '3.0 ± 1.0'
     >>> str(summarize([2.0]))

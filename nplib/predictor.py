@@ -65,13 +65,11 @@ def normalize_rows(matrix: Tensor) -> Tensor:
 class Graphs:
     """Cells as the tensors that the predictor reads.
 
-    Attributes
-    ----------
-    propagation : Tensor, shape (2, N, 7, 7)
-        What a vertex reads from which: along the edges, and against them.
-    nodes : Tensor, shape (N, 7, 5)
-        One-hot operations (output, input, conv3x3, conv1x1, maxpool); zero rows for padding.
-    num_vertices : Tensor, shape (N,)
+    Attributes:
+        propagation (Tensor, shape (2, N, 7, 7)): What a vertex reads from which: along the edges, and against them.
+        nodes (Tensor, shape (N, 7, 5)): One-hot operations (output, input, conv3x3, conv1x1, maxpool); zero rows for
+            padding.
+        num_vertices: Tensor, shape (N,).
     """
 
     propagation: Tensor
@@ -263,11 +261,9 @@ def save_predictor(target: str | os.PathLike, predictor: Predictor, overwrite: b
 def load_predictor(path: str | os.PathLike, device: str | torch.device = "cpu") -> Predictor:
     """Read a predictor that :func:`save_predictor` wrote.
 
-    Raises
-    ------
-    BadWeights
-        If the file is missing, damaged or no safetensors; if a field of its configuration or a tensor is missing,
-        unknown, or not what it should be.
+    Raises:
+        BadWeights: If the file is missing, damaged or no safetensors; if a field of its configuration or a tensor is
+            missing, unknown, or not what it should be.
     """
     about, tensors = read_weights(path, "save weights with save_predictor")
     if "config" not in about:

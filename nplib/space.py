@@ -82,11 +82,9 @@ class Space:
     Cells are ordered by vertices, then edge bits, then operations; the representative of a class is its first member
     in that order, which is also the one that NASBench-101 trained. Use :func:`load_space` to get one.
 
-    Attributes
-    ----------
-    num_vertices, adjacency, operations : array
-        See :class:`nplib.cell.Cells`.
-    hashes, trainable_parameters : array, shape (N,), S32 and int32
+    Attributes:
+        num_vertices, adjacency, operations (array): See :class:`nplib.cell.Cells`.
+        hashes, trainable_parameters: Array, shape (N,), S32 and int32.
     """
 
     num_vertices: np.ndarray

@@ -46,15 +46,12 @@ def make_splits(benchmark: Benchmark) -> dict[str, np.ndarray]:
 
     Random sizes above the number of cells are left out, with a line in the log, and so are their ``91-`` splits.
 
-    Returns
-    -------
-    dict of str to array, int64
-        In the order of ``NAMES``. Random splits are in the order drawn, all others ascending.
+    Returns:
+        dict of str to array, int64: In the order of ``NAMES``. Random splits are in the order drawn, all others
+            ascending.
 
-    Raises
-    ------
-    nplib.benchmark.MissingMetric
-        If a cell lacks run 0 of its accuracy after 108 epochs.
+    Raises:
+        nplib.benchmark.MissingMetric: If a cell lacks run 0 of its accuracy after 108 epochs.
     """
     if left_out := _too_large(benchmark):
         logger.warning("no splits of %s: there are %d cells", ", ".join(left_out), len(benchmark))
@@ -65,12 +62,9 @@ def make_splits(benchmark: Benchmark) -> dict[str, np.ndarray]:
 def split_indices(benchmark: Benchmark, name: str) -> np.ndarray:
     """The cells of one split, int64, as :func:`make_splits` has them.
 
-    Raises
-    ------
-    BadSplits
-        If there is no split of that name, or it is to have more cells than the benchmark.
-    nplib.benchmark.MissingMetric
-        If the split goes by accuracy and a cell lacks run 0 of it after 108 epochs.
+    Raises:
+        BadSplits: If there is no split of that name, or it is to have more cells than the benchmark.
+        nplib.benchmark.MissingMetric: If the split goes by accuracy and a cell lacks run 0 of it after 108 epochs.
     """
     if name not in NAMES:
         raise BadSplits(f"no split is called {name!r}; there are {', '.join(NAMES)}")
@@ -105,8 +99,6 @@ def passing(labels: np.ndarray, above: float = 0.91) -> np.ndarray:
 
     Both are fractions and are compared in single precision, as accuracies are stored and as the reference compares.
 
-    Examples
-    --------
     >>> passing(np.float32([0.91, 0.92, np.nan])).tolist()
     [False, True, False]
     """

@@ -186,33 +186,24 @@ def fit_predictors(
     A seed decides the initial weights, the order of the cells and the dropout of its predictor, whatever is trained
     beside it and on whatever device; results differ between those by float rounding alone.
 
-    Parameters
-    ----------
-    cells : Cells or Graphs
-        All cells, N of them.
-    accuracies : array, shape (N,)
-        Fractions; for cross-entropy, labels 0 and 1.
-    seeds : sequence of int
-    config : TrainingConfig
-    training_cells : array, shape (n,) or (len(seeds), n), or sequence of len(seeds) arrays, shapes (n_m,), optional
-        Indices of the cells to train on, or masks of all cells, the same for all or a row a seed, which may differ in
-        length; all N if not given. Rows with as many full batches train as one.
-    device : str or torch.device
-        A name such as ``"auto"``, ``"cpu"``, ``"cuda"``; ``"auto"`` takes the fastest there is.
-    after_epochs, callback : int, callable
-        Every so many epochs, and after the last, the callback gets the number of epochs done and the fit so far.
-    progress : bool
-        Show a bar on stderr.
+    Args:
+        cells (Cells or Graphs): All cells, N of them.
+        accuracies (array, shape (N,)): Fractions; for cross-entropy, labels 0 and 1.
+        training_cells (array, shape (n,) or (len(seeds), n), or sequence of len(seeds) arrays, shapes (n_m,),
+            optional): Indices of the cells to train on, or masks of all cells, the same for all or a row a seed, which
+            may differ in length; all N if not given. Rows with as many full batches train as one.
+        device (str or torch.device): A name such as ``"auto"``, ``"cpu"``, ``"cuda"``; ``"auto"`` takes the fastest
+            there is.
+        after_epochs, callback (int, callable): Every so many epochs, and after the last, the callback gets the number
+            of epochs done and the fit so far.
+        progress (bool): Show a bar on stderr.
 
-    Returns
-    -------
-    Fit
-        Its predictors are on the CPU.
+    Returns:
+        Fit: Its predictors are on the CPU.
 
-    Raises
-    ------
-    TrainingFailed
-        If there are fewer cells than a batch holds, an accuracy is not finite, or the loss stops being finite.
+    Raises:
+        TrainingFailed: If there are fewer cells than a batch holds, an accuracy is not finite, or the loss stops being
+            finite.
     """
     device = choose_device(device) if isinstance(device, str) else device
     rows = training_rows(len(cells), accuracies, seeds, training_cells)

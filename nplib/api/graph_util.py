@@ -36,12 +36,9 @@ def num_edges(matrix: ArrayLike) -> int:
 def hash_module(matrix: ArrayLike, labeling: Sequence[int]) -> str:
     """The hash of a graph with labelled vertices, equal for isomorphic ones: 32 hexadecimal digits.
 
-    Parameters
-    ----------
-    matrix : array_like, shape (V, V)
-        Not pruned here; counted as whole numbers, whatever its type.
-    labeling : sequence of V int
-        -1 for the input, -2 for the output, and codes of operations between.
+    Args:
+        matrix (array_like, shape (V, V)): Not pruned here; counted as whole numbers, whatever its type.
+        labeling (sequence of V int): -1 for the input, -2 for the output, and codes of operations between.
     """
     rows = np.asarray(matrix).astype(int).tolist()
     labels = tuple(np.asarray(labeling).tolist())

@@ -24,40 +24,29 @@ OUTPUT_LABEL = -2
 class ModelSpec:
     """An adjacency matrix and the operation of every vertex, pruned.
 
-    Parameters
-    ----------
-    matrix : array_like, shape (V, V)
-        Of 0 and 1; ``matrix[u, v] == 1`` is an edge from vertex ``u`` to vertex ``v``, and ``u < v``. Any number of
-        vertices: what NASBench-101 holds is asked of :meth:`~nplib.api.nasbench.NASBench.is_valid`.
-    ops : sequence of str, length V
-        The first and the last belong to input and output and count for nothing here.
-    data_format : str
-        Kept, and not used.
+    Args:
+        matrix (array_like, shape (V, V)): Of 0 and 1; ``matrix[u, v] == 1`` is an edge from vertex ``u`` to vertex
+            ``v``, and ``u < v``. Any number of vertices: what NASBench-101 holds is asked of
+            :meth:`~nplib.api.nasbench.NASBench.is_valid`.
+        ops (sequence of str, length V): The first and the last belong to input and output and count for nothing here.
+        data_format (str): Kept, and not used.
 
-    Attributes
-    ----------
-    original_matrix, original_ops : array, list
-        Copies of what was given.
-    matrix, ops : array, shape (W, W), list of str
-        Without the vertices that lie on no path from input to output; None if nothing is left.
-    valid_spec : bool
-        Whether the input reaches the output.
+    Attributes:
+        original_matrix, original_ops (array, list): Copies of what was given.
+        matrix, ops (array, shape (W, W), list of str): Without the vertices that lie on no path from input to output;
+            None if nothing is left.
+        valid_spec (bool): Whether the input reaches the output.
 
-    Raises
-    ------
-    InvalidCell
-        If the matrix is not square, not of 0 and 1 or not upper-triangular, or has another size than the operations.
-        It is a ``ValueError``.
+    Raises:
+        InvalidCell: If the matrix is not square, not of 0 and 1 or not upper-triangular, or has another size than the
+            operations. It is a ``ValueError``.
 
-    Examples
-    --------
     >>> spec = ModelSpec([[0, 1, 1], [0, 0, 0], [0, 0, 0]], ["input", "maxpool3x3", "output"])
     >>> spec.valid_spec, spec.matrix.tolist(), spec.ops
     (True, [[0, 1], [0, 0]], ['input', 'output'])
 
-    Notes
-    -----
-    Behaves as ``nasbench/lib/model_spec.py`` of google-research/nasbench.
+    Notes:
+        Behaves as ``nasbench/lib/model_spec.py`` of google-research/nasbench.
     """
 
     def __init__(self, matrix: ArrayLike, ops: Sequence[str], data_format: str = "channels_last") -> None:
@@ -82,15 +71,12 @@ class ModelSpec:
     def hash_spec(self, canonical_ops: Sequence[str]) -> str:
         """The 32 hexadecimal digits that name this cell, equal for isomorphic cells.
 
-        Parameters
-        ----------
-        canonical_ops : sequence of str
-            Operations in the order of their codes; that of NASBench-101 is ``config["available_ops"]``.
+        Args:
+            canonical_ops (sequence of str): Operations in the order of their codes; that of NASBench-101 is
+                ``config["available_ops"]``.
 
-        Raises
-        ------
-        InvalidCell
-            If the spec is not valid, or an operation is none of those.
+        Raises:
+            InvalidCell: If the spec is not valid, or an operation is none of those.
         """
         self._require_valid()
         codes = {op: code for code, op in reversed(list(enumerate(canonical_ops)))}
@@ -102,10 +88,8 @@ class ModelSpec:
     def visualize(self) -> CellDrawing:
         """The pruned cell as a graph: a notebook shows it, and ``source`` is its text for Graphviz.
 
-        Raises
-        ------
-        InvalidCell
-            If the spec is not valid.
+        Raises:
+            InvalidCell: If the spec is not valid.
         """
         self._require_valid()
         return CellDrawing(self.matrix, [INPUT, *map(str, self.ops[1:-1]), OUTPUT])

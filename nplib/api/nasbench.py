@@ -50,40 +50,29 @@ class UnknownFigure(MissingMetric, KeyError):
 class NASBench:
     """Results of NASBench-101 as ``nasbench.api.NASBench`` gives them.
 
-    Parameters
-    ----------
-    dataset_file : path, str, bytes or Benchmark
-        An HDF5; an official tfrecord, which is converted once, to beside it; the name of a source, as
-        :func:`~nplib.sources.door.load` takes it; or a benchmark that is open already.
-    seed : int, float, str, bytes or None
-        Seeds Python's own ``random``, as in the official library: which run a query gives depends on it, and on what
-        else the program draws from it.
+    Args:
+        dataset_file (path, str, bytes or Benchmark): An HDF5; an official tfrecord, which is converted once, to beside
+            it; the name of a source, as :func:`~nplib.sources.door.load` takes it; or a benchmark that is open already.
+        seed (int, float, str, bytes or None): Seeds Python's own ``random``, as in the official library: which run a
+            query gives depends on it, and on what else the program draws from it.
 
-    Attributes
-    ----------
-    benchmark : Benchmark
-        The results as the rest of this package uses them.
-    config : dict
-        Settings; queries follow ``available_ops``, ``module_vertices``, ``max_edges`` and ``num_repeats``.
-    valid_epochs : set of int
-        Budgets of which something is known.
-    fixed_statistics : dict of str to dict
-        By module hash: ``module_adjacency``, ``module_operations``, ``trainable_parameters``. Changes are kept.
-    computed_statistics : dict of str to dict
-        By module hash: lists of three runs by epochs, each run a dict as :meth:`get_metrics_from_hash` gives it.
-        Changes are kept. All of a full benchmark take gigabytes, as in the official library.
-    training_time_spent, total_epochs_spent : float, int
-        Seconds and epochs that the queries since the last reset would have taken to train.
-    history : dict
-        Empty, as in the official library.
+    Attributes:
+        benchmark (Benchmark): The results as the rest of this package uses them.
+        config (dict): Settings; queries follow ``available_ops``, ``module_vertices``, ``max_edges`` and
+            ``num_repeats``.
+        valid_epochs (set of int): Budgets of which something is known.
+        fixed_statistics (dict of str to dict): By module hash: ``module_adjacency``, ``module_operations``,
+            ``trainable_parameters``. Changes are kept.
+        computed_statistics (dict of str to dict): By module hash: lists of three runs by epochs, each run a dict as
+            :meth:`get_metrics_from_hash` gives it. Changes are kept. All of a full benchmark take gigabytes, as in the
+            official library.
+        training_time_spent, total_epochs_spent (float, int): Seconds and epochs that the queries since the last reset
+            would have taken to train.
+        history (dict): Empty, as in the official library.
 
-    Raises
-    ------
-    UserError
-        As :func:`~nplib.sources.door.load`.
+    Raises:
+        UserError: As :func:`~nplib.sources.door.load`.
 
-    Examples
-    --------
     >>> nasbench = NASBench("surrogate", seed=0)
     >>> spec = ModelSpec([[0, 1, 0], [0, 0, 1], [0, 0, 0]], ["input", "conv3x3-bn-relu", "output"])
     >>> data = nasbench.query(spec, epochs=36)
@@ -120,21 +109,15 @@ class NASBench:
 
         It takes one of ``valid_epochs``; ``stop_halfway`` stops halfway through them, and pays for these only.
 
-        Returns
-        -------
-        dict
-            ``module_adjacency`` (array, shape (V, V), int8) and ``module_operations`` (list of str) of the labelling
-            that NASBench-101 trained; ``trainable_parameters`` (int); ``training_time`` (float, s);
-            ``train_accuracy``, ``validation_accuracy``, ``test_accuracy`` (float, fractions).
+        Returns:
+            dict: ``module_adjacency`` (array, shape (V, V), int8) and ``module_operations`` (list of str) of the
+                labelling that NASBench-101 trained; ``trainable_parameters`` (int); ``training_time`` (float, s);
+                ``train_accuracy``, ``validation_accuracy``, ``test_accuracy`` (float, fractions).
 
-        Raises
-        ------
-        OutOfDomainError
-            If the epochs are not valid, or the cell is outside of the domain.
-        UnknownCell
-            If the benchmark does not hold the cell, as may be where it has not all.
-        UnknownFigure
-            If a figure of this run is unknown. Nothing is added to the counters.
+        Raises:
+            OutOfDomainError: If the epochs are not valid, or the cell is outside of the domain.
+            UnknownCell: If the benchmark does not hold the cell, as may be where it has not all.
+            UnknownFigure: If a figure of this run is unknown. Nothing is added to the counters.
         """
         if epochs not in self.valid_epochs:
             valid = ", ".join(map(str, sorted(self.valid_epochs)))
@@ -179,31 +162,23 @@ class NASBench:
     def get_metrics_from_hash(self, module_hash: str) -> tuple[dict[str, Any], dict[int, list[dict[str, float]]]]:
         """Everything about a cell; free of charge, for analysis.
 
-        Returns
-        -------
-        fixed : dict
-            ``module_adjacency``, ``module_operations``, ``trainable_parameters``, as of :meth:`query`.
-        computed : dict
-            By epochs, a list of three runs. A run is a dict of ``halfway_training_time``, ``halfway_train_accuracy``,
-            ``halfway_validation_accuracy``, ``halfway_test_accuracy``, and the same with ``final``. What is unknown
-            is not in it, and asking for it raises :class:`UnknownFigure`.
+        Returns:
+            fixed (dict): ``module_adjacency``, ``module_operations``, ``trainable_parameters``, as of :meth:`query`.
+            computed (dict): By epochs, a list of three runs. A run is a dict of ``halfway_training_time``,
+                ``halfway_train_accuracy``, ``halfway_validation_accuracy``, ``halfway_test_accuracy``, and the same
+                with ``final``. What is unknown is not in it, and asking for it raises :class:`UnknownFigure`.
 
-        Raises
-        ------
-        UnknownCell
-            If the benchmark does not hold the cell. It is a ``KeyError``.
+        Raises:
+            UnknownCell: If the benchmark does not hold the cell. It is a ``KeyError``.
         """
         return self.fixed_statistics.handed_out(module_hash), self.computed_statistics.handed_out(module_hash)
 
     def get_metrics_from_spec(self, model_spec: ModelSpec) -> tuple[dict[str, Any], dict[int, list[dict[str, float]]]]:
         """Everything about a cell, as :meth:`get_metrics_from_hash`.
 
-        Raises
-        ------
-        OutOfDomainError
-            If the cell is outside of the domain.
-        UnknownCell
-            If the benchmark does not hold the cell.
+        Raises:
+            OutOfDomainError: If the cell is outside of the domain.
+            UnknownCell: If the benchmark does not hold the cell.
         """
         self._check_spec(model_spec)
         return self.get_metrics_from_hash(self._hash_spec(model_spec))

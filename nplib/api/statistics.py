@@ -18,11 +18,8 @@ class Statistics(MutableMapping, dict):
 
     What is asked for here takes memory from then on; :meth:`handed_out` keeps nothing.
 
-    Parameters
-    ----------
-    names : iterable of str
-    make : callable
-        Gives the value of a name, new at each call.
+    Args:
+        make (callable): Gives the value of a name, new at each call.
     """
 
     def __init__(self, names: Iterable[str] | Mapping[str, Any], make: Callable[[str], dict]) -> None:

@@ -136,9 +136,8 @@ def refuse_early(
 ) -> None:
     """Refuse what can be told by names alone, before anything is imported that takes seconds.
 
-    Raises
-    ------
-    UserError
+    Raises:
+        UserError:
     """
     from nplib import sources
     from nplib.splits import NAMES, BadSplits, pick_split
@@ -232,19 +231,12 @@ def waiting(for_what: str) -> Iterator[None]:
 class Results:
     """The one way out of a command: files first, words after them, so that nothing that happens to words undoes files.
 
-    Parameters
-    ----------
-    json_file : Path or None
-        Of everything as JSON. ``-``: the standard output, which then has nothing else.
-    picture : Path or None
-    files : iterable of Path or None
-        Whatever else is to be written.
-    overwrite : bool
+    Args:
+        json_file (Path or None): Of everything as JSON. ``-``: the standard output, which then has nothing else.
+        files (iterable of Path or None): Whatever else is to be written.
 
-    Raises
-    ------
-    UserError
-        If one of them could not be written; told before any work is done.
+    Raises:
+        UserError: If one of them could not be written; told before any work is done.
     """
 
     def __init__(
@@ -353,10 +345,8 @@ class Results:
     def end(self) -> None:
         """Tell which files were written.
 
-        Raises
-        ------
-        UserError
-            If one could not be.
+        Raises:
+            UserError: If one could not be.
         """
         for line in self._written:
             self.say(line)

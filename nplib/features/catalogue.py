@@ -36,18 +36,12 @@ from importlib.resources import files
 class Feature:
     """One feature of a cell.
 
-    Attributes
-    ----------
-    name : str
-        In snake case, unique.
-    group : str
-        What it is about, in a word.
-    written_by : str
-        What computes it: the module graph, energy or walks; visits are the last groups of walks.
-    formula : str
-        What it is, in the notation of :mod:`nplib.features.catalogue`.
-    reason : str
-        Why it may tell something about accuracy.
+    Attributes:
+        name (str): In snake case, unique.
+        group (str): What it is about, in a word.
+        written_by (str): What computes it: the module graph, energy or walks; visits are the last groups of walks.
+        formula (str): What it is, in the notation of :mod:`nplib.features.catalogue`.
+        reason (str): Why it may tell something about accuracy.
     """
 
     name: str

@@ -31,20 +31,14 @@ def _compute(cells: Cells) -> np.ndarray:
 def columns_of(cells: Cells, names: Sequence[str]) -> np.ndarray:
     """Standardised features by name: see :mod:`nplib.features.scales`.
 
-    Parameters
-    ----------
-    cells : Cells
-    names : sequence of str, length C
-        Of features, or of features and ``:normal``.
+    Args:
+        names (sequence of str, length C): Of features, or of features and ``:normal``.
 
-    Returns
-    -------
-    array, shape (N, C), float32
+    Returns:
+        array, shape (N, C), float32
 
-    Raises
-    ------
-    UserError
-        If there is no such feature.
+    Raises:
+        UserError: If there is no such feature.
     """
     names = tuple(names)
     places = [place_of(name) for name in names]

@@ -51,26 +51,17 @@ def feature_table() -> pd.DataFrame:
 def compute_features(cells: Cells, *, progress: bool = False) -> np.ndarray:
     """Features of many cells.
 
-    Parameters
-    ----------
-    cells : Cells
-        Every vertex on a path from input to output; what stands past the last vertex is not looked at.
-    progress : bool
-        Show a progress bar.
+    Args:
+        cells (Cells): Every vertex on a path from input to output; what stands past the last vertex is not looked at.
+        progress (bool): Show a progress bar.
 
-    Returns
-    -------
-    array, shape (N, F), float64
-        A column for each of ``NAMES``, all of them finite numbers. For all cells of
-        NASBench-101 it takes 700 MB.
+    Returns:
+        array, shape (N, F), float64: A column for each of ``NAMES``, all of them finite numbers. For all cells of
+            NASBench-101 it takes 700 MB.
 
-    Raises
-    ------
-    nplib.cell.InvalidCell
-        If a graph is no cell or not pruned; the message names the first.
+    Raises:
+        nplib.cell.InvalidCell: If a graph is no cell or not pruned; the message names the first.
 
-    Examples
-    --------
     >>> from nplib.cell import Cell, Cells
     >>> cell = Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["input", "conv3x3-bn-relu", "output"])
     >>> features = compute_features(Cells.of([cell]))

@@ -31,8 +31,6 @@ CACHED_ARRAYS = ("mean", "sd", "quantiles", "normal_mean", "normal_sd")
 def base_name(column: str) -> str:
     """The feature that a column is made of.
 
-    Examples
-    --------
     >>> base_name("paths:normal"), base_name("paths")
     ('paths', 'paths')
     """
@@ -42,10 +40,8 @@ def base_name(column: str) -> str:
 def place_of(column: str) -> int:
     """Place in ``NAMES`` of the feature that a column is made of.
 
-    Raises
-    ------
-    UserError
-        If there is no such feature.
+    Raises:
+        UserError: If there is no such feature.
     """
     if base_name(column) not in _PLACES:
         raise UserError(f"no column is called {column!r}; nplib.features.feature_table lists all features")
@@ -61,13 +57,10 @@ def all_columns() -> tuple[str, ...]:
 class FeatureScales:
     """Of each feature, over all cells of the space.
 
-    Attributes
-    ----------
-    mean, sd : array, shape (F,)
-    quantiles : array, shape (F, 1001)
-        From the smallest value to the largest.
-    normal_mean, normal_sd : array, shape (F,)
-        Of its normal scores.
+    Attributes:
+        mean, sd: Array, shape (F,).
+        quantiles (array, shape (F, 1001)): From the smallest value to the largest.
+        normal_mean, normal_sd (array, shape (F,)): Of its normal scores.
     """
 
     mean: np.ndarray

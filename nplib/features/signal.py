@@ -18,17 +18,12 @@ from nplib.features.energy import GRADIENT_GAIN, POOL_VARIANCE
 class CellSignal:
     """Energies in a cell when its input has energy 1 a channel; convolutions end in batch-norm, which sets 1.
 
-    Attributes
-    ----------
-    cell : Cell
-    energy : array, shape (V,)
-        Of the tensor that each vertex passes on. Tensors that share a source add up in it.
-    flow : array, shape (V, V)
-        Part of what a vertex reads that comes by each edge, 0 where there is none; columns sum to 1. What several edges
-        bring of one source counts for each as if it came alone.
-    gradient : array, shape (V,)
-        Energy of the gradient at each vertex's tensor, when that at the output is 1; that of the input is the one at
-        the projections that read it.
+    Attributes:
+        energy (array, shape (V,)): Of the tensor that each vertex passes on. Tensors that share a source add up in it.
+        flow (array, shape (V, V)): Part of what a vertex reads that comes by each edge, 0 where there is none; columns
+            sum to 1. What several edges bring of one source counts for each as if it came alone.
+        gradient (array, shape (V,)): Energy of the gradient at each vertex's tensor, when that at the output is 1; that
+            of the input is the one at the projections that read it.
     """
 
     cell: Cell
@@ -40,18 +35,12 @@ class CellSignal:
 def signal_of(cell: Cell) -> CellSignal:
     """Follow a signal forward through a cell, and a gradient back.
 
-    Parameters
-    ----------
-    cell : Cell
-        Every vertex on a path from input to output; see :meth:`nplib.cell.Cell.pruned`.
+    Args:
+        cell (Cell): Every vertex on a path from input to output; see :meth:`nplib.cell.Cell.pruned`.
 
-    Raises
-    ------
-    nplib.cell.InvalidCell
-        If input and output are not connected.
+    Raises:
+        nplib.cell.InvalidCell: If input and output are not connected.
 
-    Examples
-    --------
     >>> cell = Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["input", "conv3x3-bn-relu", "output"])
     >>> signal_of(cell).energy.tolist(), signal_of(cell).flow[:, 2].tolist()
     ([1.0, 1.0, 2.0], [0.5, 0.5, 0.0])

@@ -141,19 +141,14 @@ class GPPredictor:
 
     A cell's *score* is what members learn accuracies as, in standard deviations of the labels, averaged over members.
 
-    Parameters
-    ----------
-    config : GPConfig
-    seed : int
-        What decided which member has which features.
-    rows : array, shape (n, F)
-        Columns of the labelled cells, those of ``config.features``; see :mod:`nplib.features.scales`.
-    labels : array, shape (n,)
-        Their accuracies, fractions.
-    columns : list of array, length M, shapes (c,), int64
-        Which features each member has.
-    parameters : list of array, length M, shapes (3 + c,)
-        Its hyper-parameters, see :func:`nplib.gp.process.column_scales`.
+    Args:
+        seed (int): What decided which member has which features.
+        rows (array, shape (n, F)): Columns of the labelled cells, those of ``config.features``; see
+            :mod:`nplib.features.scales`.
+        labels (array, shape (n,)): Their accuracies, fractions.
+        columns (list of array, length M, shapes (c,), int64): Which features each member has.
+        parameters (list of array, length M, shapes (3 + c,)): Its hyper-parameters, see
+            :func:`nplib.gp.process.column_scales`.
     """
 
     def __init__(
@@ -346,21 +341,16 @@ def fit_gps(
 ) -> GPFit:
     """Fit one predictor a seed, which decides which member has which features.
 
-    Parameters
-    ----------
-    cells, accuracies, seeds, training_cells, progress
-        See :func:`nplib.training.fit_predictors`. Hyper-parameters are fitted to the first ``config.hyper_cells``
-        training cells. A cell may be there more than once, as if its label had been measured again.
-    config : GPConfig
-    device, after_epochs, callback
-        For likeness with :func:`nplib.training.fit_predictors`: all is done on the CPU, and there are no epochs.
+    Args:
+        cells, accuracies, seeds, training_cells, progress: See :func:`nplib.training.fit_predictors`. Hyper-parameters
+            are fitted to the first ``config.hyper_cells`` training cells. A cell may be there more than once, as if its
+            label had been measured again.
+        device, after_epochs, callback: For likeness with :func:`nplib.training.fit_predictors`: all is done on the CPU,
+            and there are no epochs.
 
-    Raises
-    ------
-    GPFailed
-        If there are fewer than 3 labels or more than 10,000, all are alike, or one is no fraction.
-    UserError
-        If seeds, shapes or training cells do not fit.
+    Raises:
+        GPFailed: If there are fewer than 3 labels or more than 10,000, all are alike, or one is no fraction.
+        UserError: If seeds, shapes or training cells do not fit.
     """
     if after_epochs or callback:
         raise UserError("a Gaussian process has no epochs to look at: leave after_epochs and callback out")

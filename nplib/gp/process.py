@@ -134,14 +134,10 @@ def _factor(signal: Tensor, noise: float) -> Tensor:
 class GaussianProcess:
     """A Gaussian process of given hyper-parameters, conditioned on labels.
 
-    Parameters
-    ----------
-    parameters : array, shape (3 + C,)
-        See :func:`column_scales`.
-    X : array, shape (n, C)
-        Standardised columns.
-    targets : array, shape (n,)
-        Standardised labels.
+    Args:
+        parameters (array, shape (3 + C,)): See :func:`column_scales`.
+        X (array, shape (n, C)): Standardised columns.
+        targets (array, shape (n,)): Standardised labels.
     """
 
     def __init__(self, parameters: np.ndarray, X: np.ndarray, targets: np.ndarray) -> None:

@@ -73,12 +73,9 @@ class ScoreMap:
     Piecewise linear in the logarithm of the gap to the ceiling, through the labels. Above the best it goes on as over
     the best tenth of the labels, below the worst as over the worse half, without the tail.
 
-    Attributes
-    ----------
-    scores, log_gaps : array, shape (k,)
-        Of the knots, one for each score that labels have; both increasing.
-    ceiling : float
-        Fraction.
+    Attributes:
+        scores, log_gaps (array, shape (k,)): Of the knots, one for each score that labels have; both increasing.
+        ceiling (float): Fraction.
     """
 
     scores: np.ndarray

@@ -31,14 +31,11 @@ PICTURE_FORMATS = ("svg", "png", "pdf")
 class CellPicture:
     """A cell laid out from left to right, in units of the distance between two columns.
 
-    Attributes
-    ----------
-    places : array, shape (V, 2)
-        Of vertices: x, the longest path from the input in edges, and y, about 0.
-    bends : list of float
-        Of edges, in the order of :attr:`nplib.cell.Cell.edges`: how far each curves, as in matplotlib's ``arc3``.
-    reach : float
-        How far the picture goes up and down.
+    Attributes:
+        places (array, shape (V, 2)): Of vertices: x, the longest path from the input in edges, and y, about 0.
+        bends (list of float): Of edges, in the order of :attr:`nplib.cell.Cell.edges`: how far each curves, as in
+            matplotlib's ``arc3``.
+        reach (float): How far the picture goes up and down.
     """
 
     places: np.ndarray
@@ -149,13 +146,9 @@ def draw_cells(cells: Sequence[Cell], titles: Sequence[str] = (), columns: int =
 def cell_image(cell: Cell, file_format: str, names: Sequence[str] = ()) -> bytes:
     """A picture of one cell as the bytes of a file, whatever the settings of matplotlib are.
 
-    Parameters
-    ----------
-    cell : Cell
-    file_format : str
-        ``"svg"``, ``"png"`` or ``"pdf"``.
-    names : sequence of str
-        As :func:`draw_cell` takes them.
+    Args:
+        file_format (str): ``"svg"``, ``"png"`` or ``"pdf"``.
+        names (sequence of str): As :func:`draw_cell` takes them.
     """
     if file_format not in PICTURE_FORMATS:
         raise UserError(f"no picture is made as {file_format!r}; there are {', '.join(PICTURE_FORMATS)}")
@@ -212,11 +205,8 @@ def message_passing(cell: Cell, vertex: int) -> Figure:
     The weights are rows of the paper's two matrices: the row-normalised A + I, and its transpose, normalised again.
     Source: Wen et al., "Neural Predictor for Neural Architecture Search", 2019, equation 3.
 
-    Parameters
-    ----------
-    cell : Cell
-    vertex : int
-        Whose new state is computed; from 0.
+    Args:
+        vertex (int): Whose new state is computed; from 0.
     """
     propagation = np.asarray(cell.matrix, dtype=float) + np.eye(cell.num_vertices)
     propagation /= propagation.sum(axis=1, keepdims=True)

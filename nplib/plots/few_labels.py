@@ -21,9 +21,8 @@ def signals(cells: Mapping[str, CellSignal]) -> Figure:
     Left: the energy of every tensor, and edges as thick as their part of what the next vertex reads. Right: the energy
     of the gradient at every tensor.
 
-    Parameters
-    ----------
-    cells : mapping of titles to CellSignal
+    Args:
+        cells: Mapping of titles to CellSignal.
     """
     figure, grid = plt.subplots(len(cells), 2, figsize=(9.4, 2.5 * len(cells)), squeeze=False)
     for row, (title, signal) in zip(grid, cells.items(), strict=True):
@@ -35,14 +34,10 @@ def signals(cells: Mapping[str, CellSignal]) -> Figure:
 def by_labels(frame: pd.DataFrame, what: str, band: tuple[float, float] | None = None) -> Figure:
     """How well predictors rank against the number of labels: means over draws, with a standard deviation.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        A row a draw: predictor, labels, tau.
-    what : str
-        Label of the axis.
-    band : (low, high), optional
-        What a perfect predictor would reach.
+    Args:
+        frame (DataFrame): A row a draw: predictor, labels, tau.
+        what (str): Label of the axis.
+        band ((low, high), optional): What a perfect predictor would reach.
     """
     figure, axes = columns(1, width=6.6, height=4.2)
     if band is not None:
@@ -70,11 +65,9 @@ def by_labels(frame: pd.DataFrame, what: str, band: tuple[float, float] | None =
 def calibration(levels: Sequence[float], shares: Mapping[str, np.ndarray]) -> Figure:
     """Which share of cells lies in intervals that should hold a given share; on the line both are alike.
 
-    Parameters
-    ----------
-    levels : sequence of float, length L
-        From 0 to 1.
-    shares : mapping of names to arrays, shape (draws, L)
+    Args:
+        levels (sequence of float, length L): From 0 to 1.
+        shares: Mapping of names to arrays, shape (draws, L).
     """
     figure, axes = columns(1, width=4.6, height=4.4)
     axes[0].plot([0, 100], [0, 100], color=GREY, linewidth=1)
@@ -92,12 +85,10 @@ def calibration(levels: Sequence[float], shares: Mapping[str, np.ndarray]) -> Fi
 def bars(names: Sequence[str], values: np.ndarray, what: str) -> Figure:
     """A bar a name: the mean over draws and one standard deviation.
 
-    Parameters
-    ----------
-    names : sequence of str, length S
-    values : array, shape (draws, S)
-    what : str
-        Label of the axis.
+    Args:
+        names: Sequence of str, length S.
+        values: Array, shape (draws, S).
+        what (str): Label of the axis.
     """
     figure, axes = columns(1, width=7.4, height=0.26 * len(names) + 1.0)
     rows = np.arange(len(names))[::-1]

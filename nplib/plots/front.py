@@ -14,10 +14,8 @@ from nplib.plots.style import BLUE, GREY, ORANGE, columns, finish
 def error_of_groups(shares: Mapping[str, Sequence[float]]) -> Figure:
     """Whose the squared error is: a bar a group of cells, mean and standard deviation over seeds.
 
-    Parameters
-    ----------
-    shares : mapping of groups to sequences
-        Fractions of the squared error, a value a seed.
+    Args:
+        shares (mapping of groups to sequences): Fractions of the squared error, a value a seed.
     """
     frame = pd.DataFrame([(group, 100 * v) for group, values in shares.items() for v in values], columns=["group", "%"])
     figure, axes = columns(1, width=6.6, height=0.3 * len(shares) + 1.0)
@@ -29,10 +27,8 @@ def error_of_groups(shares: Mapping[str, Sequence[float]]) -> Figure:
 def stages(by_labels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) -> Figure:
     """Tau of one stage and of two against the number of labels.
 
-    Parameters
-    ----------
-    by_labels : mapping of numbers of labels to stages to figures to values
-        As notebook 05 leaves them.
+    Args:
+        by_labels (mapping of numbers of labels to stages to figures to values): As notebook 05 leaves them.
     """
     rows = [
         (int(count), stage, value)
@@ -51,12 +47,9 @@ def stages(by_labels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]])
 def searches(accuracies: Mapping[str, Mapping[str, Sequence[float]]], judged_by: str) -> Figure:
     """Test accuracy of the cell kept against the number of trainings, a line a search, with standard deviations.
 
-    Parameters
-    ----------
-    accuracies : mapping of searches to numbers of trainings to values
-        Fractions, a value a search.
-    judged_by : str
-        What says how good the cell kept is.
+    Args:
+        accuracies (mapping of searches to numbers of trainings to values): Fractions, a value a search.
+        judged_by (str): What says how good the cell kept is.
     """
     rows = [
         (name, int(total), 100 * value)

@@ -14,11 +14,9 @@ from nplib.plots.style import BLUE, GREY, ORANGE, PALETTE, Axes, Figure, columns
 def error_by_group(frame: pd.DataFrame) -> Figure:
     """How cells and their squared error are shared among groups.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        A row a group, kind of share and predictor: ``group``, ``of`` (cells, or an error by its name) and ``share``, a
-        fraction. Bars are means over predictors, lines one standard deviation.
+    Args:
+        frame (DataFrame): A row a group, kind of share and predictor: ``group``, ``of`` (cells, or an error by its
+            name) and ``share``, a fraction. Bars are means over predictors, lines one standard deviation.
     """
     groups, kinds = frame["group"].unique(), frame["of"].unique()
     figure, (axes,) = columns(1, width=7.0, height=0.45 * len(groups) + 1.2)
@@ -35,11 +33,9 @@ def error_by_group(frame: pd.DataFrame) -> Figure:
 def rank_ceilings(frame: pd.DataFrame, ceilings: Mapping[str, tuple[float, float]]) -> Figure:
     """Kendall tau that predictors reach on some sets of cells, below what noise of the labels allows.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        A row a predictor and set: ``cells`` (the set), ``predictor`` (its kind) and ``kendall_tau``.
-    ceilings : mapping of sets to (low, high)
+    Args:
+        frame (DataFrame): A row a predictor and set: ``cells`` (the set), ``predictor`` (its kind) and ``kendall_tau``.
+        ceilings: Mapping of sets to (low, high).
     """
     kinds = frame["predictor"].nunique()
     figure, (axes,) = columns(1, width=6.0, height=3.8)
@@ -59,14 +55,10 @@ def rank_ceilings(frame: pd.DataFrame, ceilings: Mapping[str, tuple[float, float
 def rule_matrix(frame: pd.DataFrame, value: str, style: str = ".2f") -> Figure:
     """Predictors by what they learned (down) and what they are held against (across): mean and standard deviation.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        A row a predictor and comparison: ``learned from``, ``held against`` and the value.
-    value : str
-        Its column.
-    style : str
-        How numbers are written.
+    Args:
+        frame (DataFrame): A row a predictor and comparison: ``learned from``, ``held against`` and the value.
+        value (str): Its column.
+        style (str): How numbers are written.
     """
     grouped = frame.groupby(["learned from", "held against"], sort=False)[value]
     means, spreads = (table.unstack(sort=False) for table in (grouped.mean(), grouped.std()))
@@ -90,18 +82,13 @@ def what_sets_apart(
 ) -> Figure:
     """Features by which some cells differ from the rest, and how many cells are among them by the first of these.
 
-    Parameters
-    ----------
-    names : sequence of str, length K
-    differences : array, shape (K,)
-        In standard deviations of the rest.
-    by_chance : float
-        Differences up to this size are nothing to speak of.
-    shares : tuple of arrays
-        Values of the first feature, share of cells with about this value that are among them, how many these are: as
-        :func:`nplib.studies.failures.shares_by_value` gives them.
-    overall : float
-        That share of all cells.
+    Args:
+        names: Sequence of str, length K.
+        differences (array, shape (K,)): In standard deviations of the rest.
+        by_chance (float): Differences up to this size are nothing to speak of.
+        shares (tuple of arrays): Values of the first feature, share of cells with about this value that are among them,
+            how many these are: as :func:`nplib.studies.failures.shares_by_value` gives them.
+        overall (float): That share of all cells.
     """
     figure, axes = columns(2, width=4.4, height=0.3 * len(names) + 1.4)
     rows = np.arange(len(names))[::-1]

@@ -21,12 +21,10 @@ from nplib.plots.style import (
 def learning_curves(epochs: np.ndarray, curves: Mapping[str, np.ndarray], what: str) -> Figure:
     """Figures over epochs: the mean over seeds, and a band of one standard deviation.
 
-    Parameters
-    ----------
-    epochs : array, shape (E,)
-    curves : mapping of names to arrays, shape (seeds, E)
-    what : str
-        Label of the axis.
+    Args:
+        epochs: Array, shape (E,).
+        curves: Mapping of names to arrays, shape (seeds, E).
+        what (str): Label of the axis.
     """
     figure, axes = columns(1, width=5.8, height=3.6)
     for colour, (name, values) in zip(PALETTE, curves.items(), strict=False):
@@ -65,14 +63,11 @@ def predicted_against_true(
 ) -> Figure:
     """Predicted against true accuracy of every cell, in two zooms.
 
-    Parameters
-    ----------
-    true, predicted : array, shape (N,)
-        Fractions.
-    trained : array of indices, optional
-        Cells that the predictor was trained on, drawn apart.
-    zooms : sequence of (low, high)
-        Ranges of the axes, fractions; a true accuracy outside is not shown, and their number is written down.
+    Args:
+        true, predicted (array, shape (N,)): Fractions.
+        trained (array of indices, optional): Cells that the predictor was trained on, drawn apart.
+        zooms (sequence of (low, high)): Ranges of the axes, fractions; a true accuracy outside is not shown, and their
+            number is written down.
     """
     figure, panels = columns(len(zooms), width=4.6, height=4.4)
     for axes, zoom in zip(panels, zooms, strict=True):

@@ -25,12 +25,9 @@ from nplib.plots.style import (
 def accuracy_by_budget(accuracies: Mapping[int, np.ndarray], what: str = "validation accuracy") -> Figure:
     """How accuracies are spread after each budget.
 
-    Parameters
-    ----------
-    accuracies : mapping of epochs to array, shape (N,)
-        Fractions.
-    what : str
-        Label of the axis.
+    Args:
+        accuracies (mapping of epochs to array, shape (N,)): Fractions.
+        what (str): Label of the axis.
     """
     figure, axes = columns(2, width=4.6)
     for colour, (budget, values) in zip(BUDGET_COLOURS, accuracies.items(), strict=False):
@@ -60,10 +57,8 @@ def histogram_with_zoom(values: np.ndarray, zoom: tuple[float, float], what: str
 def run_spread(runs: np.ndarray) -> Figure:
     """Spread between the runs of a cell.
 
-    Parameters
-    ----------
-    runs : array, shape (N, 3)
-        Accuracies (fractions).
+    Args:
+        runs (array, shape (N, 3)): Accuracies (fractions).
     """
     figure, axes = columns(2, width=4.6)
     order = np.argsort(runs.mean(axis=1))
@@ -138,14 +133,10 @@ def measured_beside_published(
 ) -> Figure:
     """What was measured here and elsewhere, a row a setting: means, and one standard deviation where there are seeds.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        A row a seed or a published number: ``setting``, ``code`` (whose it is) and the value.
-    value, what : str
-        Column of the value, and label of the axis.
-    ceilings : mapping of settings to (low, high), optional
-        What a perfect predictor would reach.
+    Args:
+        frame (DataFrame): A row a seed or a published number: ``setting``, ``code`` (whose it is) and the value.
+        value, what (str): Column of the value, and label of the axis.
+        ceilings (mapping of settings to (low, high), optional): What a perfect predictor would reach.
     """
     settings, codes = list(dict.fromkeys(frame["setting"])), list(dict.fromkeys(frame["code"]))
     figure, (axes,) = columns(1, width=7.2, height=0.6 * len(settings) + 1.2)
@@ -168,12 +159,10 @@ def measured_beside_published(
 def deviations(names: Sequence[str], shares: Sequence[float], groups: Sequence[str]) -> Figure:
     """Differences from what is wanted, in parts of what is allowed: a row a figure, coloured by group.
 
-    Parameters
-    ----------
-    names : sequence of str, length S
-    shares : sequence of float, length S
-        Between -1 and 1 where the difference is allowed.
-    groups : sequence of str, length S
+    Args:
+        names: Sequence of str, length S.
+        shares (sequence of float, length S): Between -1 and 1 where the difference is allowed.
+        groups: Sequence of str, length S.
     """
     figure, axes = columns(1, width=7.4, height=0.2 * len(names) + 0.8)
     rows = np.arange(len(names))[::-1]

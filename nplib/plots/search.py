@@ -35,19 +35,14 @@ def accuracy_by_queries(
 ) -> Figure:
     """Accuracy of the cell kept against the number of trainings: as the search saw it and, where known, by mean test.
 
-    Parameters
-    ----------
-    searches : mapping of names to Histories
-        The number of searches is written beside the name. A search that begins with random cells is drawn from the last
-        of them on.
-    from_query, to_query : int
-        Of the logarithmic axis.
-    factors : mapping of "seen" or "test" to Factor, optional
-        Drawn in that panel: an arrow between the numbers of trainings after which both are as good.
-    low : float, optional
-        Where the axes of accuracy start, a fraction.
-    labels : tuple of str
-        Of both axes of accuracy.
+    Args:
+        searches (mapping of names to Histories): The number of searches is written beside the name. A search that
+            begins with random cells is drawn from the last of them on.
+        from_query, to_query (int): Of the logarithmic axis.
+        factors (mapping of "seen" or "test" to Factor, optional): Drawn in that panel: an arrow between the numbers of
+            trainings after which both are as good.
+        low (float, optional): Where the axes of accuracy start, a fraction.
+        labels (tuple of str): Of both axes of accuracy.
     """
     with_test = not any(np.isnan(history.test).any() for history in searches.values())
     figure, axes = columns(2 if with_test else 1, width=4.7, height=3.9)
@@ -81,15 +76,11 @@ def accuracy_by_time(
 ) -> Figure:
     """Accuracy of the cell kept against training time, one training after another.
 
-    Parameters
-    ----------
-    searches : mapping of names to Histories
-    seconds : array, shape (G,)
-        Ascending; a search is drawn as far as all its repeats go.
-    low : float, optional
-        Where the axis of accuracy starts, a fraction.
-    by : str
-        ``"test"`` accuracy or as ``"seen"``.
+    Args:
+        searches: Mapping of names to Histories.
+        seconds (array, shape (G,)): Ascending; a search is drawn as far as all its repeats go.
+        low (float, optional): Where the axis of accuracy starts, a fraction.
+        by (str): ``"test"`` accuracy or as ``"seen"``.
     """
     figure, axes = columns(1, width=6.4, height=3.9)
     for colour, (name, history) in zip(PALETTE, searches.items(), strict=False):
@@ -111,13 +102,9 @@ def seen_against_test(
 ) -> Figure:
     """Accuracy that searches choose by and mean test accuracy of every cell, with some marked.
 
-    Parameters
-    ----------
-    trainings : Trainings
-    chosen : mapping of names to arrays of indices
-        Cells to mark, in colours of their own.
-    zooms : tuple of (low, high)
-        Ranges of the axes of the panels, fractions.
+    Args:
+        chosen (mapping of names to arrays of indices): Cells to mark, in colours of their own.
+        zooms (tuple of (low, high)): Ranges of the axes of the panels, fractions.
     """
     figure, axes = columns(len(zooms), width=4.7, height=4.4)
     shown = np.random.default_rng(0).permutation(len(trainings))[:POINTS_SHOWN]

@@ -42,10 +42,8 @@ def use_style(data: Benchmark | str) -> None:
     The look starts from matplotlib's defaults, whatever the user's own settings are; in a notebook figures are shown in
     the page, whatever backend is set.
 
-    Parameters
-    ----------
-    data : Benchmark or str
-        The benchmark, or its source where only results of it are at hand.
+    Args:
+        data (Benchmark or str): The benchmark, or its source where only results of it are at hand.
     """
     global _source_shown
     _source_shown = _source_of(data)
@@ -97,10 +95,8 @@ def columns(count: int, width: float = 3.6, height: float = 3.2, **options) -> t
 def finish(figure: Figure) -> Figure:
     """Mark a figure if it shows surrogate data, and close it; all functions here that return one have done so.
 
-    Raises
-    ------
-    DataNotNamed
-        If it has not been said whose data it shows.
+    Raises:
+        DataNotNamed: If it has not been said whose data it shows.
     """
     if shows_surrogate():
         # The layout keeps room below everything else for a label of the whole figure, as it would not for other text.

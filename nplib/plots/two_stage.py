@@ -14,15 +14,11 @@ def accepted_and_rejected(
 ) -> Figure:
     """How the accuracies of accepted and rejected cells are spread, on a logarithmic scale and at the upper end.
 
-    Parameters
-    ----------
-    true : array, shape (N,)
-        Fractions.
-    accepted : array, shape (N,), bool
-    above : float
-        The threshold that the classifier learned, a fraction.
-    zoom : (low, high)
-        The upper end, fractions.
+    Args:
+        true (array, shape (N,)): Fractions.
+        accepted: Array, shape (N,), bool.
+        above (float): The threshold that the classifier learned, a fraction.
+        zoom ((low, high)): The upper end, fractions.
     """
     figure, axes = columns(2, width=4.6)
     low, high = (100 * end for end in zoom)
@@ -39,10 +35,9 @@ def accepted_and_rejected(
 def confusion(counts: np.ndarray, deviations: np.ndarray) -> Figure:
     """A confusion matrix: how many cells of each kind are decided in which way.
 
-    Parameters
-    ----------
-    counts, deviations : array, shape (2, 2)
-        Mean and standard deviation over seeds; rows are truly passing and not, columns accepted and rejected.
+    Args:
+        counts, deviations (array, shape (2, 2)): Mean and standard deviation over seeds; rows are truly passing and
+            not, columns accepted and rejected.
     """
     figure, axes = columns(1, width=4.4, height=3.4)
     shares = counts / counts.sum()
@@ -65,13 +60,9 @@ def precision_and_recall(
 ) -> Figure:
     """Precision at every recall, a line a seed; dots mark the threshold used.
 
-    Parameters
-    ----------
-    curves : mapping of names to sequences of (precision, recall)
-        A pair of arrays a seed.
-    marks : sequence of (precision, recall)
-    base_rate : float
-        Precision of accepting all.
+    Args:
+        curves (mapping of names to sequences of (precision, recall)): A pair of arrays a seed.
+        base_rate (float): Precision of accepting all.
     """
     figure, axes = columns(1, width=5.4, height=4.0)
     for colour, (name, of_seeds) in zip(PALETTE, curves.items(), strict=False):
@@ -96,12 +87,9 @@ def precision_and_recall(
 def calibration(curves: Sequence[tuple[np.ndarray, np.ndarray]], probabilities: np.ndarray) -> Figure:
     """Share that passes against the probability promised, a line a seed, and how often which is promised.
 
-    Parameters
-    ----------
-    curves : sequence of (promised, seen)
-        A pair of arrays a seed.
-    probabilities : array
-        Of all seeds.
+    Args:
+        curves (sequence of (promised, seen)): A pair of arrays a seed.
+        probabilities (array): Of all seeds.
     """
     figure, axes = columns(2, width=4.2, height=3.6)
     axes[0].plot([0, 1], [0, 1], color=GREY, linewidth=1)
@@ -117,11 +105,9 @@ def calibration(curves: Sequence[tuple[np.ndarray, np.ndarray]], probabilities: 
 def wanted_and_kept(wanted: Sequence[float], kept: Sequence[Sequence[float]]) -> Figure:
     """Recall on all cells against the recall wanted of held-out folds, a dot a seed; on the line it is as wanted.
 
-    Parameters
-    ----------
-    wanted : sequence of float, length W
-    kept : sequence of sequences, length W
-        A value a seed.
+    Args:
+        wanted: Sequence of float, length W.
+        kept (sequence of sequences, length W): A value a seed.
     """
     figure, axes = columns(1, width=4.4, height=3.8)
     low = 100 * min(min(wanted), *(min(values) for values in kept)) - 2
@@ -137,11 +123,9 @@ def wanted_and_kept(wanted: Sequence[float], kept: Sequence[Sequence[float]]) ->
 def by_training_cells(sizes: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]) -> Figure:
     """Figures over the number of training cells: dots are seeds, lines join their means.
 
-    Parameters
-    ----------
-    sizes : sequence of int, length S
-    panels : mapping of labels to mappings of names to sequences, length S
-        Of each size a value a seed.
+    Args:
+        sizes: Sequence of int, length S.
+        panels (mapping of labels to mappings of names to sequences, length S): Of each size a value a seed.
     """
     figure, axes = columns(len(panels), width=4.2, height=3.6)
     for panel, (what, lines) in zip(axes, panels.items(), strict=True):

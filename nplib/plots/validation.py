@@ -17,12 +17,9 @@ def estimates_against_truth(
 ) -> Figure:
     """Estimates of several draws against the truth about them, with 1.96 standard errors; on the line they are right.
 
-    Parameters
-    ----------
-    panels : sequence of (truths, estimates, standard errors, title)
-        Arrays of shape (D,).
-    logarithmic : sequence of int
-        Numbers of the panels with logarithmic axes.
+    Args:
+        panels (sequence of (truths, estimates, standard errors, title)): Arrays of shape (D,).
+        logarithmic (sequence of int): Numbers of the panels with logarithmic axes.
     """
     figure, axes = columns(len(panels), width=3.9, height=3.9)
     for number, (panel, (truths, estimates, errors, title)) in enumerate(zip(axes, panels, strict=True)):
@@ -62,10 +59,8 @@ def estimates_against_truth(
 def concentration(errors: Mapping[str, np.ndarray]) -> Figure:
     """Which share of the squared error the worst cells carry.
 
-    Parameters
-    ----------
-    errors : mapping of names to arrays, shape (N,)
-        Squared errors of cells.
+    Args:
+        errors (mapping of names to arrays, shape (N,)): Squared errors of cells.
     """
     figure, axes = columns(1, width=5.8, height=3.6)
     for colour, (name, values) in zip(PALETTE, errors.items(), strict=False):
@@ -80,11 +75,9 @@ def concentration(errors: Mapping[str, np.ndarray]) -> Figure:
 def strategies(values: Mapping[str, np.ndarray], what: str) -> Figure:
     """A figure of several strategies on the same draws: a dot a draw, in its own height, and a line at the mean.
 
-    Parameters
-    ----------
-    values : mapping of names to arrays, shape (D,)
-    what : str
-        Label of the axis.
+    Args:
+        values: Mapping of names to arrays, shape (D,).
+        what (str): Label of the axis.
     """
     figure, axes = columns(1, width=7.2, height=0.55 * len(values) + 1.0)
     rows = np.arange(len(values))[::-1]

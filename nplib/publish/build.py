@@ -66,40 +66,27 @@ def build_book(
 ) -> Path | None:
     """Run the notebooks whose inputs changed, several at a time, then build the pages.
 
-    Parameters
-    ----------
-    project : path, optional
-        The book's folder; by default the current one or the nearest above that has a ``_toc.yml``.
-    data : str
-        What :func:`~nplib.sources.door.load` takes; all notebooks are given the same.
-    quick : bool
-        Let the notebooks do with fewer seeds and repeats. Every page says so.
-    parameters : mapping, optional
-        Text of a value by parameter name, for every notebook that has the name. Every page says so.
-    only : sequence of str
-        Names of the notebooks to run; then no pages are built, since they would mix runs.
-    force : bool
-        Run notebooks whose inputs did not change, too.
-    jobs : int, optional
-        Notebooks at a time, which share the cores; by default as many as cores and free memory allow.
-    html : bool
-        Build the pages.
-    watch : callable
-        Called with a :class:`~nplib.publish.kernels.Step` at every change, by one thread at a time.
-    progress : bool
-        Show the download of data on stderr.
+    Args:
+        project (path, optional): The book's folder; by default the current one or the nearest above that has a
+            ``_toc.yml``.
+        data (str): What :func:`~nplib.sources.door.load` takes; all notebooks are given the same.
+        quick (bool): Let the notebooks do with fewer seeds and repeats. Every page says so.
+        parameters (mapping, optional): Text of a value by parameter name, for every notebook that has the name. Every
+            page says so.
+        only (sequence of str): Names of the notebooks to run; then no pages are built, since they would mix runs.
+        force (bool): Run notebooks whose inputs did not change, too.
+        jobs (int, optional): Notebooks at a time, which share the cores; by default as many as cores and free memory
+            allow.
+        html (bool): Build the pages.
+        watch (callable): Called with a :class:`~nplib.publish.kernels.Step` at every change, by one thread at a time.
+        progress (bool): Show the download of data on stderr.
 
-    Returns
-    -------
-    Path or None
-        The page to open first; None if no pages were asked for.
+    Returns:
+        Path or None: The page to open first; None if no pages were asked for.
 
-    Raises
-    ------
-    BadParameter, BadNotebook, BadTableOfContents
-        Before anything is run.
-    NotebookFailed, PagesFailed
-        When the other notebooks have ended.
+    Raises:
+        BadParameter, BadNotebook, BadTableOfContents: Before anything is run.
+        NotebookFailed, PagesFailed: When the other notebooks have ended.
     """
     from filelock import FileLock, Timeout
 

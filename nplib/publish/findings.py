@@ -35,15 +35,11 @@ KEPT = {
 def of_build(folder: str | os.PathLike = "") -> dict[str, object]:
     """What this build found.
 
-    Parameters
-    ----------
-    folder : path
-        Of the notebooks' results; the project's if not given.
+    Args:
+        folder (path): Of the notebooks' results; the project's if not given.
 
-    Raises
-    ------
-    ResultsMissing
-        If a notebook has not run, or with other data than the others.
+    Raises:
+        ResultsMissing: If a notebook has not run, or with other data than the others.
     """
     source = load_results(folder, NOTEBOOKS[0])["source"]
     results = {name: load_results(folder, name, source) for name in NOTEBOOKS}
@@ -57,10 +53,8 @@ def findings(folder: str | os.PathLike = "", project: str | os.PathLike = ".") -
 
     ``recorded`` in it is the date of a record, empty where it is of this build.
 
-    Raises
-    ------
-    ResultsMissing
-        If there is neither.
+    Raises:
+        ResultsMissing: If there is neither.
     """
     here, problem = None, ""
     try:
@@ -79,10 +73,8 @@ def findings(folder: str | os.PathLike = "", project: str | os.PathLike = ".") -
 def record(folder: str | os.PathLike, project: str | os.PathLike) -> Path:
     """Keep what a whole build of real data found, for front pages of other builds.
 
-    Raises
-    ------
-    UserError
-        If the build is quick, or of the surrogate.
+    Raises:
+        UserError: If the build is quick, or of the surrogate.
     """
     found = of_build(folder)
     if found["quick"] or found["source"] == SURROGATE:

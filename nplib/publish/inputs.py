@@ -25,14 +25,10 @@ VERSIONS_OF = (
 def inputs_of(notebook: Notebook, parameters: Mapping[str, object], data: Mapping[str, object]) -> dict[str, object]:
     """Everything that decides what a notebook shows, by the name that a reader would call it, of what JSON can hold.
 
-    Parameters
-    ----------
-    notebook : Notebook
-        Its cells count, not its outputs or metadata.
-    parameters : mapping
-        Value by name, as the notebook is given them.
-    data : mapping
-        What tells the data from other data; counts if the notebook takes data.
+    Args:
+        notebook (Notebook): Its cells count, not its outputs or metadata.
+        parameters (mapping): Value by name, as the notebook is given them.
+        data (mapping): What tells the data from other data; counts if the notebook takes data.
     """
     code = "\n".join(source for kind, source in notebook.cells if kind == "code")
     return {

@@ -101,10 +101,9 @@ def find_notebooks(project: Path, only: Sequence[str] = ()) -> list[Notebook]:
 def values_of(notebooks: Sequence[Notebook], given: Mapping[str, str]) -> dict[PurePosixPath, dict[str, object]]:
     """Values for the parameters of each notebook, by page and name, from their text by name.
 
-    Raises
-    ------
-    BadParameter
-        If no notebook has the name, if the build decides it itself, or if the text is no value of the type.
+    Raises:
+        BadParameter: If no notebook has the name, if the build decides it itself, or if the text is no value of the
+            type.
     """
     for name in given:
         if name in OWN_PARAMETERS:

@@ -48,10 +48,8 @@ LEAST_DRAWS = 8  # an interval of fewer is wider than what it is asked about, an
 def show(**numbers: str | int) -> Markdown:
     """Hand numbers to the sentences of the page: text as it is, whole numbers with commas; see above.
 
-    Returns
-    -------
-    Markdown
-        What was handed over, for readers in JupyterLab.
+    Returns:
+        Markdown: What was handed over, for readers in JupyterLab.
     """
     texts = {}
     for name, value in numbers.items():
@@ -65,8 +63,6 @@ def show(**numbers: str | int) -> Markdown:
 def mean_sd(values: Iterable[float] | MeanSd, style: str = ".2f", unit: str = "", of: str = "seeds") -> str:
     """Mean ± sample standard deviation, unit, and of how many: of one value the value alone, of none ``UNKNOWN``.
 
-    Examples
-    --------
     >>> mean_sd([3.64, 3.66, 3.71], ".2f", "points²"), mean_sd([0.5921], ".3f")
     ('3.67 ± 0.04 points² (3 seeds)', '0.592 (1 seed)')
     """
@@ -80,8 +76,6 @@ def mean_sd(values: Iterable[float] | MeanSd, style: str = ".2f", unit: str = ""
 def percent(share: float | Iterable[float] | MeanSd, digits: int = 1) -> str:
     """A share (fraction), or the mean ± standard deviation of several, in percent.
 
-    Examples
-    --------
     >>> percent(0.0126), percent([0.1, 0.2, 0.3])
     ('1.3 %', '20.0 ± 10.0 %')
     """
@@ -94,8 +88,6 @@ def percent(share: float | Iterable[float] | MeanSd, digits: int = 1) -> str:
 def interval(low: float, high: float, style: str = ".2f", unit: str = "") -> str:
     """From the one to the other; ``UNKNOWN`` if either is.
 
-    Examples
-    --------
     >>> interval(1.24, 3.5, ".1f", "points")
     '1.2 to 3.5 points'
     """
@@ -109,8 +101,6 @@ def verdict(
 ) -> str:  # fmt: skip
     """Which side paired differences speak for, with their mean and its 95 % interval (Student's t).
 
-    Examples
-    --------
     >>> verdict([0.01, 0.02], "Two stages rank better", "One stage ranks better")
     'Too few draws to say (2; it takes 8).'
     """
@@ -139,18 +129,15 @@ def table(
 ) -> HTML:
     """A table as readers see it: numbers and their headings to the right, "–" where nothing is known.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Tidy if ``value`` is given: a row an observation. Otherwise the table itself, its index to the left.
-    caption : str
-        Plain text. It gets a sentence that says over how many the means are; where that differs each has its own count.
-    style : str or mapping of columns to str
-        How numbers are written.
-    rows, columns, value : str
-        Columns of a tidy frame: what stands to the left, what above, and what the mean ± standard deviation is of.
-    of : str
-        What the observations are.
+    Args:
+        frame (DataFrame): Tidy if ``value`` is given: a row an observation. Otherwise the table itself, its index to
+            the left.
+        caption (str): Plain text. It gets a sentence that says over how many the means are; where that differs each has
+            its own count.
+        style (str or mapping of columns to str): How numbers are written.
+        rows, columns, value (str): Columns of a tidy frame: what stands to the left, what above, and what the mean ±
+            standard deviation is of.
+        of (str): What the observations are.
     """
     if value is not None:
         keys = [rows] if isinstance(rows, str) else list(rows or ())
@@ -214,8 +201,6 @@ def _set_off(text: str) -> str:
 def plain(text: str) -> str:
     """Text from data, so that Markdown shows it as it is: no markup, no HTML, no codes of a terminal.
 
-    Examples
-    --------
     >>> plain("<script>x</script> *runs*")
     '&lt;script&gt;x&lt;/script&gt; \\\\*runs\\\\*'
     """

@@ -75,22 +75,17 @@ def data_warning(benchmark: Benchmark, pages: Sequence[PurePosixPath]) -> str:
 def assemble(project: Path, executed: Path, source: Path, banners: Sequence[str] = (), warning: str = "") -> None:
     """Make the folder that Jupyter Book reads: pages, what lies beside them, executed notebooks, configuration.
 
-    Parameters
-    ----------
-    project, executed : Path
-        Folders of the book, which may be closed to writing, and of the executed copies of its notebooks. What these
-        left in ``_static`` of their results, a script for instance, lies beside the book's own for the pages.
-    source : Path
-        The folder to make; one that stands there is replaced, so that no page of an earlier build is left.
-    banners : sequence of str
-        Plain text for the top of every page.
-    warning : str
-        Markdown for below the title of every page made by a notebook.
+    Args:
+        project, executed (Path): Folders of the book, which may be closed to writing, and of the executed copies of its
+            notebooks. What these left in ``_static`` of their results, a script for instance, lies beside the book's
+            own for the pages.
+        source (Path): The folder to make; one that stands there is replaced, so that no page of an earlier build is
+            left.
+        banners (sequence of str): Plain text for the top of every page.
+        warning (str): Markdown for below the title of every page made by a notebook.
 
-    Raises
-    ------
-    PagesFailed
-        If an output of a notebook holds a script, as text from data might, or a notebook has no title.
+    Raises:
+        PagesFailed: If an output of a notebook holds a script, as text from data might, or a notebook has no title.
     """
     pages = toc_pages(project)
     shutil.rmtree(source, ignore_errors=True)

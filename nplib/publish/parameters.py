@@ -70,16 +70,12 @@ def check_parameters(namespace: dict[str, object]) -> None:
     Papermill, unlike ``nplib book``, hands on whatever it is given: ``-p quick no`` as a text, which is true. Texts
     become values of the declared type here, and names that are not declared are refused.
 
-    Parameters
-    ----------
-    namespace : dict
-        The notebook's ``globals()``; values are converted in place. ``In`` in it is what has run until now: the cell
-        of typed assignments, and papermill's, which begins with ``# Parameters``.
+    Args:
+        namespace (dict): The notebook's ``globals()``; values are converted in place. ``In`` in it is what has run
+            until now: the cell of typed assignments, and papermill's, which begins with ``# Parameters``.
 
-    Raises
-    ------
-    BadParameter
-        Naming each parameter that is unknown or of another type.
+    Raises:
+        BadParameter: Naming each parameter that is unknown or of another type.
     """
     declared: dict[str, Parameter] = {}
     given: list[str] = []

@@ -34,20 +34,14 @@ def write_playground(
 ) -> None:
     """Write what the page needs.
 
-    Parameters
-    ----------
-    folder : path
-        Of the notebooks' results; the build takes what is in its ``_static`` along. The project's if empty; without
-        a project nothing is written.
-    predictor : Predictor
-        The one that readers ask; not one with a squashed output.
-    predicted : array, shape (N,)
-        What it says of all cells, fractions: where a cell falls among them.
-    benchmark : Benchmark
-        Whose results are shown beside the prediction: run 0 at 108 epochs of the metric that its labels are. Those of a
-        surrogate are not measured and are left out.
-    examples : mapping of titles to Cell
-        To start from.
+    Args:
+        folder (path): Of the notebooks' results; the build takes what is in its ``_static`` along. The project's if
+            empty; without a project nothing is written.
+        predictor (Predictor): The one that readers ask; not one with a squashed output.
+        predicted (array, shape (N,)): What it says of all cells, fractions: where a cell falls among them.
+        benchmark (Benchmark): Whose results are shown beside the prediction: run 0 at 108 epochs of the metric that its
+            labels are. Those of a surrogate are not measured and are left out.
+        examples (mapping of titles to Cell): To start from.
     """
     if predictor.config.squashed:
         raise ValueError("the page computes no squashed output")

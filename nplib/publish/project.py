@@ -18,10 +18,8 @@ class BadTableOfContents(UserError):
 def find_project(start: str | os.PathLike = ".") -> Path:
     """The book's project folder: this one or the nearest above with ``_toc.yml`` and ``_config.yml``.
 
-    Raises
-    ------
-    UserError
-        If there is none.
+    Raises:
+        UserError: If there is none.
     """
     start = expand(start).resolve()
     for folder in (start, *start.parents):
@@ -41,10 +39,8 @@ def data_folder(project: Path) -> Path:
 def toc_pages(project: Path) -> list[PurePosixPath]:
     """Every page that ``_toc.yml`` names, in its order, as a path below the project with its suffix.
 
-    Raises
-    ------
-    BadTableOfContents
-        If the file cannot be read, names a page that is not there, or one twice.
+    Raises:
+        BadTableOfContents: If the file cannot be read, names a page that is not there, or one twice.
     """
     import yaml
     from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml

@@ -44,10 +44,8 @@ def save_results(folder: str | os.PathLike, name: str, benchmark: Benchmark, res
 
     Without a project to keep them in, or one that may be written to, a line says so and nothing is lost but the file.
 
-    Raises
-    ------
-    UserError
-        If the folder was named and cannot be written to.
+    Raises:
+        UserError: If the folder was named and cannot be written to.
     """
     path = results_path(folder)
     try:
@@ -66,17 +64,13 @@ def save_results(folder: str | os.PathLike, name: str, benchmark: Benchmark, res
 def load_results(folder: str | os.PathLike, name: str, source: str | None = None) -> dict[str, object]:
     """Read the results of another notebook.
 
-    Parameters
-    ----------
-    folder, name : path, str
-        As for :func:`save_results`.
-    source : str, optional
-        Where the data must be from, so that results of different data are not set side by side as if of one.
+    Args:
+        folder, name (path, str): As for :func:`save_results`.
+        source (str, optional): Where the data must be from, so that results of different data are not set side by side
+            as if of one.
 
-    Raises
-    ------
-    ResultsMissing
-        If that has not run yet, or with other data.
+    Raises:
+        ResultsMissing: If that has not run yet, or with other data.
     """
     path = (results_path(folder) or Path("_build", "results")) / f"{name}.json"
     advice = f"run notebook {name} with the same data, or all of them with `nplib book`"

@@ -152,13 +152,10 @@ def budget_problem(name: str, epochs: int) -> str:
 class Assembly:
     """Collects the records of one file.
 
-    Parameters
-    ----------
-    path : Path
-        The file, for errors.
-    space : callable or None
-        Gives the space, which knows the hash of every graph; called when it is first needed. None to take hashes as
-        they are and the first graph of each.
+    Args:
+        path (Path): The file, for errors.
+        space (callable or None): Gives the space, which knows the hash of every graph; called when it is first needed.
+            None to take hashes as they are and the first graph of each.
     """
 
     def __init__(self, path: Path, space: Callable[[], Space] | None) -> None:
@@ -172,11 +169,9 @@ class Assembly:
     def add(self, rows: Rows, offsets: np.ndarray) -> None:
         """Place the records that come next in the file, whose frames start at ``offsets``, shape (N,), int64.
 
-        Raises
-        ------
-        BadRecord
-            For the first that cannot be placed: a budget other than the four, a fourth run, a figure that cannot be,
-            a graph that its hash does not name.
+        Raises:
+            BadRecord: For the first that cannot be placed: a budget other than the four, a fourth run, a figure that
+                cannot be, a graph that its hash does not name.
         """
         self._make_room(self.num_cells + len(offsets))
         known = self.num_cells
@@ -265,10 +260,8 @@ class Assembly:
     def arrays(self) -> dict[str, np.ndarray]:
         """The six arrays of a :class:`~nplib.benchmark.Benchmark`, by their names there.
 
-        Raises
-        ------
-        BadRecord
-            If a cell lacks a run at a budget that occurs in the file.
+        Raises:
+            BadRecord: If a cell lacks a run at a budget that occurs in the file.
         """
         cells = self._cells.first(self.num_cells)
         hashes = _texts(cells.hashes)

@@ -13,16 +13,11 @@ from nplib.records.record import Evaluation, Record
 def records_of(benchmark: Benchmark, cells: Iterable[int] | None = None) -> Iterator[Record]:
     """Three records of every cell at each budget of which the benchmark knows anything.
 
-    Parameters
-    ----------
-    benchmark : Benchmark
-    cells : iterable of int, optional
-        Indices into it; all cells if not given.
+    Args:
+        cells (iterable of int, optional): Indices into it; all cells if not given.
 
-    Yields
-    ------
-    Record
-        What the benchmark does not know is absent from it.
+    Yields:
+        Record: What the benchmark does not know is absent from it.
     """
     known = ~np.isnan(benchmark.metrics).all(axis=(0, 2, 3, 4))
     budgets = [budget for budget, any_figure in zip(BUDGETS, known, strict=True) if any_figure]

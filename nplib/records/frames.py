@@ -62,10 +62,8 @@ def read_frame(file: BinaryIO, path: str | os.PathLike, record: int, offset: int
 
     A length that goes beyond the size of the file, in bytes, is never believed.
 
-    Raises
-    ------
-    BadRecord
-        If the file is cut off here, or a checksum does not fit; it names path, record and offset.
+    Raises:
+        BadRecord: If the file is cut off here, or a checksum does not fit; it names path, record and offset.
     """
 
     def bad(problem: str) -> BadRecord:
@@ -119,12 +117,9 @@ def read_frame(file: BinaryIO, path: str | os.PathLike, record: int, offset: int
 def open_records(path: str | os.PathLike) -> tuple[BinaryIO, int]:
     """Open a file of records: the file and its size in bytes.
 
-    Raises
-    ------
-    UserError
-        If there is no such file, or it cannot be read.
-    BadRecord
-        If it is empty.
+    Raises:
+        UserError: If there is no such file, or it cannot be read.
+        BadRecord: If it is empty.
     """
     path = expand(path)
     if not path.exists():
@@ -145,10 +140,9 @@ def open_records(path: str | os.PathLike) -> tuple[BinaryIO, int]:
 def read_frames(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
     """Byte offset and data of every frame of a file, both checksums checked.
 
-    Raises
-    ------
-    BadRecord
-        If the file is empty, is no tfrecord, is cut off or damaged; see :func:`~nplib.records.frames.read_frame`.
+    Raises:
+        BadRecord: If the file is empty, is no tfrecord, is cut off or damaged; see
+            :func:`~nplib.records.frames.read_frame`.
     """
     file, size = open_records(path)
     with file:

@@ -76,15 +76,11 @@ def read_official(tfrecord: str | os.PathLike) -> Benchmark:
     file has no such run, but **a field that a record lacks is 0.0**, because the library says so. Of trainable
     parameters it knows those of a cell's first record.
 
-    Raises
-    ------
-    OfficialMissing
-        If TensorFlow or the package is not installed.
-    OfficialFailed
-        If the library fails, as on a record of fewer than three evaluations; the message has the last line of what it
-        said. Also if a cell or a run has no place in the layout.
-    UserError, nplib.records.frames.BadRecord
-        If there is no such file, or it is empty.
+    Raises:
+        OfficialMissing: If TensorFlow or the package is not installed.
+        OfficialFailed: If the library fails, as on a record of fewer than three evaluations; the message has the last
+            line of what it said. Also if a cell or a run has no place in the layout.
+        UserError, nplib.records.frames.BadRecord: If there is no such file, or it is empty.
     """
     missing = what_is_missing()
     if missing:
@@ -165,12 +161,11 @@ def compare(ours: Benchmark, official: Benchmark) -> pandas.DataFrame:
 
     Nothing is looked up: the same cells in another order, or runs in another order, differ.
 
-    Returns
-    -------
-    DataFrame
-        A row for each dataset, and for each metric; columns of counts. ``compared``: values that either knows.
-        ``equal``: the same bits. ``absent``: NaN in ours and 0.0 in the official, which is what it gives for a field
-        that the record lacks. ``different``: all others, those of cells that only one of the two has among them.
+    Returns:
+        DataFrame: A row for each dataset, and for each metric; columns of counts. ``compared``: values that either
+            knows. ``equal``: the same bits. ``absent``: NaN in ours and 0.0 in the official, which is what it gives for
+            a field that the record lacks. ``different``: all others, those of cells that only one of the two has among
+            them.
     """
     import pandas
 

@@ -91,10 +91,8 @@ class Record:
 def read_records(path: str | os.PathLike) -> Iterator[Record]:
     """Every record of a file, in its order.
 
-    Raises
-    ------
-    BadRecord
-        As :func:`nplib.records.frames.read_frames` and :func:`decode_record`, with the place.
+    Raises:
+        BadRecord: As :func:`nplib.records.frames.read_frames` and :func:`decode_record`, with the place.
     """
     for number, (offset, data) in enumerate(read_frames(path)):
         try:
@@ -107,11 +105,9 @@ def read_records(path: str | os.PathLike) -> Iterator[Record]:
 def decode_record(data: bytes) -> Record:
     """The record that is written in the data of a frame.
 
-    Raises
-    ------
-    BadRecord
-        If the row is not JSON or has other fields, if the graph is none, if the metrics are not base64 or not a
-        protobuf message. What a message lacks is NaN or None, and what it has beyond the known is skipped.
+    Raises:
+        BadRecord: If the row is not JSON or has other fields, if the graph is none, if the metrics are not base64 or
+            not a protobuf message. What a message lacks is NaN or None, and what it has beyond the known is skipped.
     """
     try:
         row = json.loads(data.decode())
@@ -160,10 +156,8 @@ def encode_record(record: Record, *, wrapped: bool = False) -> bytes:
 def write_records(target: str | os.PathLike, records: Iterable[Record], overwrite: bool = False) -> int:
     """Write records to a file in the official format; returns their number.
 
-    Raises
-    ------
-    TargetExists
-        If there is a file and ``overwrite`` is false.
+    Raises:
+        TargetExists: If there is a file and ``overwrite`` is false.
     """
     count = 0
     with replacing(target, overwrite) as partial, open(partial, "wb") as file:

@@ -24,10 +24,8 @@ def fields(message: bytes) -> Iterator[tuple[int, int, int | bytes]]:
 
     Groups, long out of use, are left out with all they hold.
 
-    Raises
-    ------
-    MalformedMessage
-        If the message is cut off, or a field has no number or an unknown wire type.
+    Raises:
+        MalformedMessage: If the message is cut off, or a field has no number or an unknown wire type.
     """
     groups: list[int] = []
     at = 0

@@ -33,17 +33,12 @@ class BadCellTable(UserError):
 def cell_frame(cells: Benchmark | Space, indices: np.ndarray) -> pandas.DataFrame:
     """Cells as a table, in the order given.
 
-    Parameters
-    ----------
-    cells : Benchmark or Space
-    indices : array, shape (n,)
-        Into these.
+    Args:
+        indices (array, shape (n,)): Into these.
 
-    Returns
-    -------
-    DataFrame
-        Columns are the place in that order, from 1, the module hash, operations (official names with commas between)
-        and adjacency matrix (V * V digits, row by row) as in the official records.
+    Returns:
+        DataFrame: Columns are the place in that order, from 1, the module hash, operations (official names with commas
+            between) and adjacency matrix (V * V digits, row by row) as in the official records.
     """
     indices = np.asarray(indices, dtype=np.int64)
     sizes = cells.num_vertices[indices]
@@ -78,20 +73,13 @@ def write_cells(
 ) -> None:
     """Write the table of :func:`cell_frame` and validation accuracies as CSV, whole or not at all.
 
-    Parameters
-    ----------
-    target : path
-    cells : Benchmark or Space
-    indices : array, shape (n,)
-        Into these.
-    accuracies : iterable of float, length n, optional
-        Fractions; the column is left empty, to be filled in, if not given.
-    overwrite : bool
+    Args:
+        indices (array, shape (n,)): Into these.
+        accuracies (iterable of float, length n, optional): Fractions; the column is left empty, to be filled in, if not
+            given.
 
-    Raises
-    ------
-    nplib._files.TargetExists
-        If the target exists and ``overwrite`` is false.
+    Raises:
+        nplib._files.TargetExists: If the target exists and ``overwrite`` is false.
     """
     frame = cell_frame(cells, indices)
     frame[ACCURACY] = "" if accuracies is None else list(accuracies)
@@ -110,23 +98,15 @@ def write_frame(target: str | os.PathLike, frame: pandas.DataFrame, overwrite: b
 def read_labels(path: str | os.PathLike, space: Space) -> tuple[np.ndarray, np.ndarray]:
     """Cells that someone trained, and their validation accuracies, from what :func:`read_cells` reads.
 
-    Parameters
-    ----------
-    path : path
-        With ``validation_accuracy`` (fractions) beside each cell.
-    space : Space
+    Args:
+        path (path): With ``validation_accuracy`` (fractions) beside each cell.
 
-    Returns
-    -------
-    cells : array, shape (n,), int64
-        Indices into the space, in the order of the file.
-    accuracies : array, shape (n,), float64
-        Fractions.
+    Returns:
+        cells (array, shape (n,), int64): Indices into the space, in the order of the file.
+        accuracies (array, shape (n,), float64): Fractions.
 
-    Raises
-    ------
-    BadCellTable
-        As :func:`read_cells`; also if there is no cell, or an accuracy is missing or no fraction.
+    Raises:
+        BadCellTable: As :func:`read_cells`; also if there is no cell, or an accuracy is missing or no fraction.
     """
     cells, frame = read_cells(path, space, [HASH, ACCURACY])
     if not len(cells):
@@ -140,26 +120,17 @@ def read_cells(
 ) -> tuple[np.ndarray, pandas.DataFrame]:
     """Cells that a file names: by ``module_hash``, or by adjacency matrix and operations, or by both.
 
-    Parameters
-    ----------
-    path : path
-        CSV with a line of names, or JSON (``.json``): a list of hashes, or of objects with these names.
-    space : Space
-    needed : iterable of str
-        Columns that there must be.
+    Args:
+        path (path): CSV with a line of names, or JSON (``.json``): a list of hashes, or of objects with these names.
+        needed (iterable of str): Columns that there must be.
 
-    Returns
-    -------
-    cells : array, shape (n,), int64
-        Indices into the space, in the order of the file.
-    frame : DataFrame
-        What the file says, as texts; rows are named by their places in it.
+    Returns:
+        cells (array, shape (n,), int64): Indices into the space, in the order of the file.
+        frame (DataFrame): What the file says, as texts; rows are named by their places in it.
 
-    Raises
-    ------
-    BadCellTable
-        If the file cannot be read, lacks a column, holds a cell that the space has not or one twice, or a graph that is
-        not that of the hash beside it.
+    Raises:
+        BadCellTable: If the file cannot be read, lacks a column, holds a cell that the space has not or one twice, or a
+            graph that is not that of the hash beside it.
     """
     path = expand(path)
     frame = _frame_of(path, needed)

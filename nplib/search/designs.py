@@ -29,10 +29,8 @@ def draw_cells(cells: int, count: int, seed: int) -> np.ndarray:
 def first_cells(everything: Cells, count: int, seed: int, design: str = "random") -> np.ndarray:
     """The cells that a search begins with, indices, shape (count,), by the name of a design.
 
-    Raises
-    ------
-    UserError
-        If there is no such design.
+    Raises:
+        UserError: If there is no such design.
     """
     if design not in DESIGNS:
         raise UserError(f"design is {design!r}; there are {', '.join(DESIGNS)}")
@@ -50,27 +48,17 @@ def variance_design(
     all columns as equally relevant (integrated-variance design; Sacks et al., "Design and analysis of computer
     experiments", 1989).
 
-    Parameters
-    ----------
-    everything : Cells
-    count : int
-    seed : int
-        Of the random cells that it chooses among.
-    labelled : sequence of int
-        Cells that have labels already: they count as known, and are not chosen.
-    config : GPConfig
-        Whose columns it looks at.
+    Args:
+        seed (int): Of the random cells that it chooses among.
+        labelled (sequence of int): Cells that have labels already: they count as known, and are not chosen.
+        config (GPConfig): Whose columns it looks at.
 
-    Returns
-    -------
-    array, shape (count,), int64
-        Indices, in the order in which they were chosen; a larger design begins with a smaller one, if both fit into
-        the pool.
+    Returns:
+        array, shape (count,), int64: Indices, in the order in which they were chosen; a larger design begins with a
+            smaller one, if both fit into the pool.
 
-    Raises
-    ------
-    BadSearch
-        If there are not so many cells without a label, or one is labelled twice.
+    Raises:
+        BadSearch: If there are not so many cells without a label, or one is labelled twice.
     """
     labelled = np.asarray(labelled, dtype=np.int64)
     if len(np.unique(labelled)) < len(labelled):

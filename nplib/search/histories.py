@@ -29,22 +29,17 @@ class BadSearch(UserError):
 class Histories:
     """What S searches trained, in order, Q queries each, and which cell each keeps.
 
-    Attributes
-    ----------
-    seeds : tuple of int, length S
-    cells : array, shape (S, Q), int64
-        Indices into the benchmark.
-    seen : array, shape (S, Q)
-        What training gave, by which the search chose; fractions. See :class:`~nplib.search.trainings.Trainings`.
-    test : array, shape (S, Q)
-        Mean test accuracy of each, which the search did not see; fractions, NaN where unknown.
-    seconds : array, shape (S, Q)
-        Training time of each; NaN where unknown.
-    first : int
-        How many of them were trained before anything was proposed; 0 of a search without a predictor.
-    place : array, shape (S, Q), int64
-        Which query gave the cell that is kept after every query; -1 where none is kept yet. If not given, it is the
-        best one seen so far, of equal ones the first.
+    Attributes:
+        seeds: Tuple of int, length S.
+        cells (array, shape (S, Q), int64): Indices into the benchmark.
+        seen (array, shape (S, Q)): What training gave, by which the search chose; fractions. See
+            :class:`~nplib.search.trainings.Trainings`.
+        test (array, shape (S, Q)): Mean test accuracy of each, which the search did not see; fractions, NaN where
+            unknown.
+        seconds (array, shape (S, Q)): Training time of each; NaN where unknown.
+        first (int): How many of them were trained before anything was proposed; 0 of a search without a predictor.
+        place (array, shape (S, Q), int64): Which query gave the cell that is kept after every query; -1 where none is
+            kept yet. If not given, it is the best one seen so far, of equal ones the first.
     """
 
     seeds: tuple[int, ...]
@@ -95,10 +90,8 @@ class Histories:
     def to(self, queries: int) -> Histories:
         """The first so many queries.
 
-        Raises
-        ------
-        BadSearch
-            If there were fewer.
+        Raises:
+            BadSearch: If there were fewer.
         """
         if not 1 <= queries <= self.queries:
             raise BadSearch(f"{queries:,} queries are asked for, of searches that made {self.queries:,}")
@@ -131,20 +124,15 @@ def best_so_far(worth: np.ndarray, first: int = 0) -> np.ndarray:
 class Factor:
     """How many times as many trainings a rival needs to be as good as a search.
 
-    Attributes
-    ----------
-    level : float
-        The mean accuracy (fraction) that both are to reach.
-    given : int
-        Trainings after which one of them is there.
-    needed : float
-        Trainings of the other, by its mean curve, once it has a predictor; infinite if it does not get there.
-    needed_low, needed_high : float
-        95 % interval of these, by bootstrap over searches of both; NaN of fewer than 5 searches of either.
-    most : int
-        Trainings that the other was given.
-    by_rival : bool
-        Whether it is the rival that was given its trainings, and the search that needs some.
+    Attributes:
+        level (float): The mean accuracy (fraction) that both are to reach.
+        given (int): Trainings after which one of them is there.
+        needed (float): Trainings of the other, by its mean curve, once it has a predictor; infinite if it does not get
+            there.
+        needed_low, needed_high (float): 95 % interval of these, by bootstrap over searches of both; NaN of fewer than 5
+            searches of either.
+        most (int): Trainings that the other was given.
+        by_rival (bool): Whether it is the rival that was given its trainings, and the search that needs some.
     """
 
     level: float
@@ -192,8 +180,6 @@ class Factor:
     def text(self) -> str:
         """The factor and its interval in words, for a table; nothing is said of what was not reached but its limit.
 
-        Examples
-        --------
         >>> Factor(0.94, 100, 500, 400, np.inf, 2_000, by_rival=False).text()
         '5.0 (4.0 or more)'
         """
@@ -211,21 +197,14 @@ class Factor:
 def factor_at(search: Histories, rival: Histories, queries: int, **options) -> Factor:
     """How many times as many trainings a rival needs to be where a search is after some.
 
-    Parameters
-    ----------
-    search, rival : Histories
-    queries : int
-        Of the search.
-    options
-        ``by``: ``"test"`` (default) or ``"seen"``, accuracy of the cell kept. ``resamples`` (2,000), ``seed`` (0) of
-        the bootstrap: searches are drawn with replacement, those of both apart.
+    Args:
+        queries (int): Of the search.
+        options: ``by``: ``"test"`` (default) or ``"seen"``, accuracy of the cell kept. ``resamples`` (2,000), ``seed``
+            (0) of the bootstrap: searches are drawn with replacement, those of both apart.
 
-    Raises
-    ------
-    MissingMetric
-        If test accuracies are unknown.
-    BadSearch
-        If the search made fewer queries.
+    Raises:
+        MissingMetric: If test accuracies are unknown.
+        BadSearch: If the search made fewer queries.
     """
     return Factor(*_needed(search.to(queries), rival, **options), by_rival=False)
 
@@ -243,19 +222,14 @@ def factor_table(
 ) -> pandas.DataFrame:
     """Both questions asked of several searches, by what they saw and by mean test, in words.
 
-    Parameters
-    ----------
-    searches : mapping of names to Histories
-    rival : Histories
-    queries, reach : int
-        Trainings of the searches in :func:`factor_at`, and of the rival in :func:`factor_to_reach`.
-    options
-        Of both.
+    Args:
+        searches: Mapping of names to Histories.
+        queries, reach (int): Trainings of the searches in :func:`factor_at`, and of the rival in
+            :func:`factor_to_reach`.
+        options: Of both.
 
-    Returns
-    -------
-    DataFrame
-        A row a search, four columns of texts.
+    Returns:
+        DataFrame: A row a search, four columns of texts.
     """
     import pandas
 
@@ -273,10 +247,9 @@ def factor_table(
 def tidy(searches: Mapping[str, Histories], totals: Sequence[int]) -> pandas.DataFrame:
     """What searches keep after some numbers of trainings: a row a search and number, as far as it went.
 
-    Returns
-    -------
-    DataFrame
-        Columns ``search`` (its name), ``seed``, ``trainings``, and ``seen`` and ``test`` of the cell kept (fractions).
+    Returns:
+        DataFrame: Columns ``search`` (its name), ``seed``, ``trainings``, and ``seen`` and ``test`` of the cell kept
+            (fractions).
     """
     import pandas
 
@@ -330,11 +303,8 @@ def _resampling(random: np.random.Generator, count: int) -> np.ndarray:
 def queries_to_reach(curve: Sequence[float] | np.ndarray, level: float) -> float:
     """How many queries a curve needs to reach a level, infinitely many if it never does.
 
-    Parameters
-    ----------
-    curve : array, shape (Q,)
-        After 1, 2, ... queries.
-    level : float
+    Args:
+        curve (array, shape (Q,)): After 1, 2, ... queries.
     """
     reached = np.asarray(curve) >= level - ROUNDING
     return float(reached.argmax()) + 1 if reached.any() else np.inf

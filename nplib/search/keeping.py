@@ -26,27 +26,19 @@ def keeping(
 ) -> Histories:
     """The same searches with another rule of what they keep.
 
-    Parameters
-    ----------
-    trainings : Trainings
-    history : Histories
-        Of any kind of search.
-    keep : str
-        ``"all"``: the best of all trained. ``"top"``: the best among those proposed, as the paper's abstract has it; of
-        a search without a predictor all are.
-    keep_by : str
-        ``"run"``: by the one run that was seen. ``"posterior"``: by the posterior mean of a Gaussian process that has
-        learned from every run seen until then, which takes back what was luck; failed trainings are never kept. Its
-        hyper-parameters are fitted to the cells that the search began with, random ones, or the first hundred.
-    config : GPConfig
-        Of that process, whatever proposed the cells.
+    Args:
+        history (Histories): Of any kind of search.
+        keep (str): ``"all"``: the best of all trained. ``"top"``: the best among those proposed, as the paper's
+            abstract has it; of a search without a predictor all are.
+        keep_by (str): ``"run"``: by the one run that was seen. ``"posterior"``: by the posterior mean of a Gaussian
+            process that has learned from every run seen until then, which takes back what was luck; failed trainings
+            are never kept. Its hyper-parameters are fitted to the cells that the search began with, random ones, or the
+            first hundred.
+        config (GPConfig): Of that process, whatever proposed the cells.
 
-    Raises
-    ------
-    UserError
-        If there is no such rule.
-    nplib.gp.GPFailed
-        If too few trainings succeeded for a posterior.
+    Raises:
+        UserError: If there is no such rule.
+        nplib.gp.GPFailed: If too few trainings succeeded for a posterior.
     """
     for name, value, known in (("keep", keep, KEEP), ("keep_by", keep_by, KEEP_BY)):
         if value not in known:

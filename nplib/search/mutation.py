@@ -22,16 +22,13 @@ LAST_COLUMN = NUM_PAIRS - (MAX_VERTICES - 1)  # where the bits of edges into the
 class Graphs7(NamedTuple):
     """Tables that lead from a graph of seven vertices to a cell of a benchmark, and back.
 
-    Attributes
-    ----------
-    matrix_of_graph, kept_of_graph, kept_opcodes, cell_of_matrix : arrays
-        Of the space, the first two for seven vertices alone.
-    row_of_cell : array, shape (423624,), int32
-        Where the benchmark has a cell; -1 where it does not.
-    bits, opcode : array, shape (N,), int32
-        Each cell of the benchmark as a graph of seven vertices; those it lacks have no edges.
-    spare : array, shape (N,), int32
-        How many such vertices there are; they stand before the output.
+    Attributes:
+        matrix_of_graph, kept_of_graph, kept_opcodes, cell_of_matrix (arrays): Of the space, the first two for seven
+            vertices alone.
+        row_of_cell (array, shape (423624,), int32): Where the benchmark has a cell; -1 where it does not.
+        bits, opcode (array, shape (N,), int32): Each cell of the benchmark as a graph of seven vertices; those it lacks
+            have no edges.
+        spare (array, shape (N,), int32): How many such vertices there are; they stand before the output.
     """
 
     matrix_of_graph: np.ndarray
@@ -102,24 +99,14 @@ def mutate(bits, opcode, edge_rate, operation_rate, rng):
 def evolve(graphs, accuracy, population_size, tournament_size, edge_rate, operation_rate, most, rng, trained):
     """Regularised evolution: the best of some has a child, and the oldest dies.
 
-    Parameters
-    ----------
-    graphs : Graphs7
-    accuracy : array, shape (N,)
-        What training a cell gives.
-    population_size, tournament_size : int
-    edge_rate, operation_rate : float
-        Of :func:`mutate`.
-    most : int
-        Mutations, after which it gives up; those count that are no cells of the benchmark too.
-    rng : numpy.random.Generator
-    trained : array, shape (Q,), int64
-        The cells trained are written here, in order.
+    Args:
+        accuracy (array, shape (N,)): What training a cell gives.
+        edge_rate, operation_rate (float): Of :func:`mutate`.
+        most (int): Mutations, after which it gives up; those count that are no cells of the benchmark too.
+        trained (array, shape (Q,), int64): The cells trained are written here, in order.
 
-    Returns
-    -------
-    queries, proposals : int
-        How many cells were trained, Q of them if it did not give up; mutations.
+    Returns:
+        queries, proposals : int: How many cells were trained, Q of them if it did not give up; mutations.
     """
     known = np.zeros(len(accuracy), dtype=np.bool_)
     bits = np.empty(population_size, dtype=np.int32)
@@ -165,10 +152,8 @@ def climb(graphs, accuracy, rng, trained):
 
     A neighbour differs in one edge or one operation. Parameters as of :func:`evolve`.
 
-    Returns
-    -------
-    int
-        How often it started.
+    Returns:
+        int: How often it started.
     """
     known = np.zeros(len(accuracy), dtype=np.bool_)
     moves = np.arange(NUM_PAIRS + 2 * NUM_INTERIOR)

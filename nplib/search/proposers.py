@@ -36,22 +36,15 @@ class Proposer(Protocol):
     ) -> list[np.ndarray]:
         """Propose.
 
-        Parameters
-        ----------
-        cells : sequence of array, length S
-            What each search may learn from, indices.
-        accuracies : sequence of array, length S
-            Of these cells, as the search met them; fractions.
-        trained : sequence of array, length S
-            What is not to be proposed: trained, whether it failed or not.
-        count : int
-            How many to propose.
-        seeds : sequence of int, length S
+        Args:
+            cells (sequence of array, length S): What each search may learn from, indices.
+            accuracies (sequence of array, length S): Of these cells, as the search met them; fractions.
+            trained (sequence of array, length S): What is not to be proposed: trained, whether it failed or not.
+            count (int): How many to propose.
+            seeds: Sequence of int, length S.
 
-        Returns
-        -------
-        list of array, length S
-            ``count`` cells each, best first.
+        Returns:
+            list of array, length S: ``count`` cells each, best first.
         """
         ...
 
@@ -78,24 +71,18 @@ def best_predicted(
 ) -> Proposer:
     """The cells that a predictor ranks highest, by its mean or by what an acquisition rule makes of its doubt.
 
-    Parameters
-    ----------
-    everything : Cells
-        All cells of the benchmark.
-    config : TrainingConfig, TwoStageConfig, GPConfig or MLPConfig
-        The predictor; two stages rank what the first accepts above all else.
-    acquisition : str
-        ``"mean"``: what it predicts, the paper's rule. Of a predictor that says how sure it is also ``"improvement"``:
-        the expected improvement over the largest mean of a trained cell. ``"bound"``: mean plus one standard deviation.
-        ``"thompson"``: the best cell of each of so many joint draws from the posterior. Source: Shahriari et al.,
-        "Taking the human out of the loop", 2016.
-    device, progress
-        As for :func:`nplib.training.fit_predictors`.
+    Args:
+        everything (Cells): All cells of the benchmark.
+        config (TrainingConfig, TwoStageConfig, GPConfig or MLPConfig): The predictor; two stages rank what the first
+            accepts above all else.
+        acquisition (str): ``"mean"``: what it predicts, the paper's rule. Of a predictor that says how sure it is also
+            ``"improvement"``: the expected improvement over the largest mean of a trained cell. ``"bound"``: mean plus
+            one standard deviation. ``"thompson"``: the best cell of each of so many joint draws from the posterior.
+            Source: Shahriari et al., "Taking the human out of the loop", 2016.
+        device, progress: As for :func:`nplib.training.fit_predictors`.
 
-    Raises
-    ------
-    UserError
-        If there is no such rule, or this predictor has only a mean.
+    Raises:
+        UserError: If there is no such rule, or this predictor has only a mean.
     """
     if acquisition not in ACQUISITIONS:
         raise UserError(f"no acquisition rule is called {acquisition!r}; there are {', '.join(ACQUISITIONS)}")
@@ -149,21 +136,14 @@ def _by_doubt(
 def make_proposer(name: str, everything: Cells, labels: int, **options) -> Proposer:
     """A proposer by the name of its predictor, with its usual settings for a number of labelled cells.
 
-    Parameters
-    ----------
-    name : str
-        ``"gcn"``, ``"two-stage"``, ``"gp"`` or ``"mlp"``.
-    everything : Cells
-        All cells of the benchmark.
-    labels : int
-        How many cells it learns from at first.
-    options
-        Of :func:`~nplib.search.proposers.best_predicted`.
+    Args:
+        name (str): ``"gcn"``, ``"two-stage"``, ``"gp"`` or ``"mlp"``.
+        everything (Cells): All cells of the benchmark.
+        labels (int): How many cells it learns from at first.
+        options: Of :func:`~nplib.search.proposers.best_predicted`.
 
-    Raises
-    ------
-    UserError
-        If there is no such predictor.
+    Raises:
+        UserError: If there is no such predictor.
     """
     if name not in PREDICTORS:
         raise UserError(f"no predictor is called {name!r}; there are {', '.join(PREDICTORS)}")

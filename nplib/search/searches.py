@@ -27,10 +27,8 @@ CPU = torch.device("cpu")
 def oracle(trainings: Trainings, queries: int, seeds: Sequence[int]) -> Histories:
     """Train the cells with the best mean accuracy, best first: what a perfect predictor would do.
 
-    Raises
-    ------
-    BadSearch
-        If there are not so many cells, or none is to be trained. So do all functions here.
+    Raises:
+        BadSearch: If there are not so many cells, or none is to be trained. So do all functions here.
     """
     trainings.check_queries(queries)
     best = np.argsort(-trainings.mean_seen, kind="stable")[:queries]
@@ -58,21 +56,15 @@ def evolution(
     A population of random cells; then always: the best of a random tournament has a mutated child, which replaces the
     oldest. A child that is a cell trained before enters the population all the same, and costs nothing.
 
-    Parameters
-    ----------
-    trainings, queries, seeds
-    population_size, tournament_size : int
-        The defaults are those of the NASBench-101 paper.
-    mutation_rate : float
-        Each of 21 possible edges flips with a seventh of this chance, each of 5 operations changes with a fifth, as in
-        the example of the official library.
-    most_proposals : int
-        After so many mutations it gives up.
+    Args:
+        trainings, queries, seeds:
+        population_size, tournament_size (int): The defaults are those of the NASBench-101 paper.
+        mutation_rate (float): Each of 21 possible edges flips with a seventh of this chance, each of 5 operations
+            changes with a fifth, as in the example of the official library.
+        most_proposals (int): After so many mutations it gives up.
 
-    Raises
-    ------
-    BadSearch
-        Also if it gives up, or sizes and rate do not fit together.
+    Raises:
+        BadSearch: Also if it gives up, or sizes and rate do not fit together.
     """
     from nplib.search.mutation import evolve, graphs_of  # compiled: only loaded where it is used
 
@@ -136,36 +128,22 @@ def predictor_search(
 ) -> Histories:
     """Train random cells, fit a predictor to them, train the cells that it proposes.
 
-    Parameters
-    ----------
-    trainings : Trainings
-    propose : Proposer
-        Fits and proposes; see :mod:`nplib.search.proposers`.
-    first : int
-        Random cells, N.
-    best : int
-        Cells proposed, K.
-    seeds : sequence of int
-    rounds : int
-        The K cells are trained in so many parts, and after each the predictor is fitted anew to all that is known. The
-        paper has one.
-    design : str
-        Which cells it begins with: ``"random"``, as the paper's, or ``"variance"``, which tell most of the others; see
-        :func:`nplib.search.designs.variance_design`.
-    keep, keep_by : str
-        Which of the trained cells is kept; see :func:`nplib.search.keeping.keeping`.
-    progress : bool
-        Show a bar of rounds on stderr.
+    Args:
+        propose (Proposer): Fits and proposes; see :mod:`nplib.search.proposers`.
+        first (int): Random cells, N.
+        best (int): Cells proposed, K.
+        rounds (int): The K cells are trained in so many parts, and after each the predictor is fitted anew to all that
+            is known. The paper has one.
+        design (str): Which cells it begins with: ``"random"``, as the paper's, or ``"variance"``, which tell most of
+            the others; see :func:`nplib.search.designs.variance_design`.
+        keep, keep_by (str): Which of the trained cells is kept; see :func:`nplib.search.keeping.keeping`.
+        progress (bool): Show a bar of rounds on stderr.
 
-    Returns
-    -------
-    Histories
-        Of first + best queries.
+    Returns:
+        Histories: Of first + best queries.
 
-    Raises
-    ------
-    BadSearch
-        If N or K is 0, both are more than there are cells, or there are more rounds than proposals.
+    Raises:
+        BadSearch: If N or K is 0, both are more than there are cells, or there are more rounds than proposals.
     """
     for name, count in (("first", first), ("best", best), ("rounds", rounds)):
         if count < 1:

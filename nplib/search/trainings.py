@@ -22,19 +22,12 @@ from nplib.search.histories import BadSearch, Histories
 class Trainings:
     """Results of training each of N cells R times, as a search may meet them.
 
-    Attributes
-    ----------
-    benchmark : Benchmark
-    seen : array, shape (N, R)
-        Accuracies by run that a search chooses by, fractions.
-    test : array, shape (N,)
-        Mean test accuracies that it is judged by, fractions; NaN where unknown.
-    seconds : array, shape (N, R)
-        Training times by run; NaN where unknown.
-    metric : str
-        What ``seen`` is: ``"validation_accuracy"`` or ``"test_accuracy"``.
-    judge : str
-        What ``test`` is, in words.
+    Attributes:
+        seen (array, shape (N, R)): Accuracies by run that a search chooses by, fractions.
+        test (array, shape (N,)): Mean test accuracies that it is judged by, fractions; NaN where unknown.
+        seconds (array, shape (N, R)): Training times by run; NaN where unknown.
+        metric (str): What ``seen`` is: ``"validation_accuracy"`` or ``"test_accuracy"``.
+        judge (str): What ``test`` is, in words.
     """
 
     benchmark: Benchmark
@@ -48,21 +41,15 @@ class Trainings:
     def of(cls, benchmark: Benchmark, budget: int = 108, judge: Benchmark | None = None) -> Trainings:
         """Trainings of a number of epochs, of the runs that all cells of the benchmark have.
 
-        Parameters
-        ----------
-        benchmark : Benchmark
-        budget : int
-            Epochs.
-        judge : Benchmark, optional
-            Whose mean test accuracies searches are judged by, over the runs that did not fail: which runs of another
-            benchmark fail says nothing of these. Those of the benchmark itself, failed runs too, if not given.
+        Args:
+            budget (int): Epochs.
+            judge (Benchmark, optional): Whose mean test accuracies searches are judged by, over the runs that did not
+                fail: which runs of another benchmark fail says nothing of these. Those of the benchmark itself, failed
+                runs too, if not given.
 
-        Raises
-        ------
-        nplib.benchmark.MissingMetric
-            If cells lack accuracies of this budget, or the judge lacks test accuracies.
-        nplib.benchmark.UnknownCell
-            If the judge lacks a cell.
+        Raises:
+            nplib.benchmark.MissingMetric: If cells lack accuracies of this budget, or the judge lacks test accuracies.
+            nplib.benchmark.UnknownCell: If the judge lacks a cell.
         """
         only_test = benchmark.runs("test_accuracy", budget) and not benchmark.runs("validation_accuracy", budget)
         metric = "test_accuracy" if only_test else "validation_accuracy"
@@ -101,9 +88,8 @@ class Trainings:
     def check_queries(self, queries: int, what: str = "queries") -> None:
         """Refuse a number of trainings that there cannot be.
 
-        Raises
-        ------
-        BadSearch
+        Raises:
+            BadSearch:
         """
         if not 1 <= queries <= len(self):
             raise BadSearch(

@@ -86,10 +86,8 @@ def find(data: str | os.PathLike = "auto", folder: str | os.PathLike | None = No
 def locate(data: str | os.PathLike, folder: str | os.PathLike | None = None) -> Found:
     """One source that :func:`load` can load; arguments as for that, but not ``"auto"``.
 
-    Raises
-    ------
-    DataUnavailable
-        If it is missing.
+    Raises:
+        DataUnavailable: If it is missing.
     """
     (found,) = find(data, folder)
     if found.state == "missing":
@@ -107,10 +105,8 @@ def choose(
     That is ``"full"`` if it is here; else ``"one-run"`` if it is here or can be downloaded now; else ``"surrogate"``.
     The sample, which has few of the cells, is taken only when it is named. Arguments as for :func:`load`.
 
-    Raises
-    ------
-    DataUnavailable
-        If ``NPLIB_ONE_RUN`` names what is no file.
+    Raises:
+        DataUnavailable: If ``NPLIB_ONE_RUN`` names what is no file.
     """
     folder = data_folder(folder)
     if _find_full(folder).is_here:
@@ -138,35 +134,29 @@ def load(
 ) -> Benchmark:
     """Results to work with, from wherever they are.
 
-    Parameters
-    ----------
-    data : str or path
-        - ``"full"``: the whole of NASBench-101, from ``nasbench.hdf5`` in the folder of data or from an official
-          tfrecord there, which is converted once. It is never downloaded here: see :func:`fetch_full`.
-        - ``"one-run"``: one real test accuracy of every cell, that of run 0 after 108 epochs.
-        - ``"surrogate"``: all cells with the results of a model that was fitted to real ones, not measurements; see
-          :func:`nplib.sources.surrogate.load_surrogate`. It needs no file: it is made once and kept in the cache.
-        - ``"sample"``: 20,001 real cells, with the best validation accuracy of three runs.
-        - ``"auto"``: what :func:`choose` gives.
-        - a path to an ``.hdf5``, a ``.tfrecord`` (converted once, to beside it), the one run's ``.npy`` or the sample's
-          ``.json``.
+    Args:
+        data (str or path): A path to an ``.hdf5``, a ``.tfrecord`` (converted once, to beside it), the one run's
+            ``.npy`` or the sample's ``.json``; or a name:
 
-        The one run and the sample are the file that ``NPLIB_ONE_RUN`` or ``NPLIB_SAMPLE`` names, or lie in the folder
-        of data or in the cache, or are downloaded (3.4 and 2.9 MB): to the folder of data if there is one, else to
-        the cache. Nothing is downloaded where ``NPLIB_OFFLINE`` is set.
-    folder : path, optional
-        As for :func:`data_folder`.
-    progress : bool
-        Whether to show bars of downloads and conversions on stderr.
-    say : callable
-        Is given the line that tells what ``"auto"`` takes, and why.
+            - ``"full"``: the whole of NASBench-101, from ``nasbench.hdf5`` in the folder of data or from an official
+              tfrecord there, which is converted once. It is never downloaded here: see :func:`fetch_full`.
+            - ``"one-run"``: one real test accuracy of every cell, that of run 0 after 108 epochs.
+            - ``"surrogate"``: all cells with the results of a model that was fitted to real ones, not measurements; see
+              :func:`nplib.sources.surrogate.load_surrogate`. It needs no file: it is made once and kept in the cache.
+            - ``"sample"``: 20,001 real cells, with the best validation accuracy of three runs.
+            - ``"auto"``: what :func:`choose` gives.
 
-    Raises
-    ------
-    DataUnavailable
-        If it is not here and cannot be downloaded, or is not known; the message says how to get it.
-    nplib.errors.UserError
-        If the file is not what it should be: ``BadOneRun``, ``BadSample``, ``BadBenchmark``, ``BadRecord``.
+            The one run and the sample are the file that ``NPLIB_ONE_RUN`` or ``NPLIB_SAMPLE`` names, or lie in the
+            folder of data or in the cache, or are downloaded (3.4 and 2.9 MB): to the folder of data if there is one,
+            else to the cache. Nothing is downloaded where ``NPLIB_OFFLINE`` is set.
+        folder (path, optional): As for :func:`data_folder`.
+        progress (bool): Whether to show bars of downloads and conversions on stderr.
+        say (callable): Is given the line that tells what ``"auto"`` takes, and why.
+
+    Raises:
+        DataUnavailable: If it is not here and cannot be downloaded, or is not known; the message says how to get it.
+        nplib.errors.UserError: If the file is not what it should be: ``BadOneRun``, ``BadSample``, ``BadBenchmark``,
+            ``BadRecord``.
     """
     folder = data_folder(folder)
     name = choose(folder, progress=progress, say=say) if data == "auto" else data
@@ -187,10 +177,8 @@ def fetch_full(folder: str | os.PathLike | None = None, which: str = "full", *, 
 
     ``"full"`` has every budget, 1.95 GB; ``"only108"`` 108 epochs only, 499 MB. Other arguments as for :func:`load`.
 
-    Raises
-    ------
-    DataUnavailable
-        If it cannot be downloaded; what has arrived is kept for the next time.
+    Raises:
+        DataUnavailable: If it cannot be downloaded; what has arrived is kept for the next time.
     """
     if which not in OFFICIAL:
         raise DataUnavailable(f"no official file is called {which!r}; there are {', '.join(OFFICIAL)}")
@@ -202,10 +190,8 @@ def find_records(path: str | os.PathLike = "", folder: str | os.PathLike | None 
 
     None if none is named, and there is none. An empty path names none.
 
-    Raises
-    ------
-    DataUnavailable
-        If the one that is named is no file.
+    Raises:
+        DataUnavailable: If the one that is named is no file.
     """
     for name, who in ((path, "the argument"), (os.environ.get("NPLIB_TFRECORD", ""), "NPLIB_TFRECORD")):
         if os.fspath(name):

@@ -79,25 +79,18 @@ def fetch(
 ) -> Path:
     """Download a file into a folder, unless it is there already; an interrupted download goes on where it ended.
 
-    Parameters
-    ----------
-    remote, folder : RemoteFile, path
-        The folder is made if it is not there.
-    progress : bool
-        Whether to show a bar on stderr.
-    tries : int
-        How many tries in a row may bring nothing new.
-    pause : float
-        Seconds before the second try; doubled for each further one.
-    timeout : float
-        Seconds without a byte after which a try counts as cut, and another process of the same download as hanging.
+    Args:
+        remote, folder (RemoteFile, path): The folder is made if it is not there.
+        progress (bool): Whether to show a bar on stderr.
+        tries (int): How many tries in a row may bring nothing new.
+        pause (float): Seconds before the second try; doubled for each further one.
+        timeout (float): Seconds without a byte after which a try counts as cut, and another process of the same
+            download as hanging.
 
-    Raises
-    ------
-    DownloadFailed
-        If the server cannot be reached, does not have the file or keeps cutting off; if what it sends has another
-        size or SHA-256; if a file of the name is there already and has another one; if the folder cannot be written to.
-        What has arrived stays in ``NAME.part`` for the next time, unless it is wrong.
+    Raises:
+        DownloadFailed: If the server cannot be reached, does not have the file or keeps cutting off; if what it sends
+            has another size or SHA-256; if a file of the name is there already and has another one; if the folder
+            cannot be written to. What has arrived stays in ``NAME.part`` for the next time, unless it is wrong.
     """
     target = Path(folder) / remote.name
     try:

@@ -47,16 +47,12 @@ class BadOneRun(UserError):
 def read_one_run(path: str | os.PathLike) -> Benchmark:
     """The one run of every cell, joined to the graphs in ascending order of the module hash, as the official file has.
 
-    Parameters
-    ----------
-    path : path
-        A .npy file: shape (423624,), float32 or float64, fractions. They are taken as test accuracies at the end of
-        run 0 at 108 epochs; everything else is unknown (NaN).
+    Args:
+        path (path): A .npy file: shape (423624,), float32 or float64, fractions. They are taken as test accuracies at
+            the end of run 0 at 108 epochs; everything else is unknown (NaN).
 
-    Raises
-    ------
-    BadOneRun
-        If it is no such array, holds what is no accuracy, or its rows cannot be those cells in that order.
+    Raises:
+        BadOneRun: If it is no such array, holds what is no accuracy, or its rows cannot be those cells in that order.
     """
     path = expand(path)
     space = load_space()

@@ -38,18 +38,14 @@ class BadSample(UserError):
 def read_sample(path: str | os.PathLike) -> Benchmark:
     """Results of a file in the sample's format, joined to their graphs by module hash, in the order of the file.
 
-    Parameters
-    ----------
-    path : path
-        JSON: an object of lists of one length, ``key`` (module hashes), ``trainable_parameters``,
-        ``4_final_validation_accuracy`` and so for 12, 36, 108 (fractions), ``final_training_time`` (s). They are taken
-        as those of run 0, at the end; everything else is unknown (NaN).
+    Args:
+        path (path): JSON: an object of lists of one length, ``key`` (module hashes), ``trainable_parameters``,
+            ``4_final_validation_accuracy`` and so for 12, 36, 108 (fractions), ``final_training_time`` (s). They are
+            taken as those of run 0, at the end; everything else is unknown (NaN).
 
-    Raises
-    ------
-    BadSample
-        If the file is not of that format, has a cell that NASBench-101 has not, or gives one another size than the
-        network built from it has.
+    Raises:
+        BadSample: If the file is not of that format, has a cell that NASBench-101 has not, or gives one another size
+            than the network built from it has.
     """
     path = expand(path)
     table = _read_lists(path)

@@ -82,18 +82,14 @@ class BadSurrogate(UserError):
 class SurrogateModel:
     """What is shipped, read and checked.
 
-    Attributes
-    ----------
-    expected : dict
-        By budget: what is expected of every cell on the latent scale, shape (423624,), float64.
-    failing : array, shape (423624,)
-        Logit of the chance that a run fails, but for an offset by budget, before the effect of the cell.
-    log_seconds : array, shape (423624,)
-        Logarithm of the training time of 108 epochs, s.
-    description : dict
-        Everything else: tables, variances, correlations, and the figures that the fit was judged by.
-    sha256 : str
-        Of both files together.
+    Attributes:
+        expected (dict): By budget: what is expected of every cell on the latent scale, shape (423624,), float64.
+        failing (array, shape (423624,)): Logit of the chance that a run fails, but for an offset by budget, before the
+            effect of the cell.
+        log_seconds (array, shape (423624,)): Logarithm of the training time of 108 epochs, s.
+        description (dict): Everything else: tables, variances, correlations, and the figures that the fit was judged
+            by.
+        sha256 (str): Of both files together.
     """
 
     expected: dict[int, np.ndarray]
@@ -111,15 +107,11 @@ def cells_digest(space: Space) -> str:
 def read_model(folder: Path | None = None) -> SurrogateModel:
     """The model from its two files.
 
-    Parameters
-    ----------
-    folder : Path, optional
-        Where they lie; by default those that are shipped.
+    Args:
+        folder (Path, optional): Where they lie; by default those that are shipped.
 
-    Raises
-    ------
-    BadSurrogate
-        If one is missing, or the checksum of the tables is not the one that the description gives.
+    Raises:
+        BadSurrogate: If one is missing, or the checksum of the tables is not the one that the description gives.
     """
     folder = Path(str(files("nplib.sources"))) if folder is None else expand(folder)
     tables, about = folder / TABLES, folder / DESCRIPTION
@@ -151,12 +143,9 @@ def read_model(folder: Path | None = None) -> SurrogateModel:
 class Draws:
     """Latent values of every run, before they become accuracies.
 
-    Attributes
-    ----------
-    validation, test : dict
-        By budget: latent values, shape (N, 3).
-    failed : dict
-        By budget: whether a run fails, shape (N, 3), bool.
+    Attributes:
+        validation, test (dict): By budget: latent values, shape (N, 3).
+        failed (dict): By budget: whether a run fails, shape (N, 3), bool.
     """
 
     validation: dict[int, np.ndarray]
@@ -167,18 +156,14 @@ class Draws:
 def draw_latent(expected: dict[int, np.ndarray], failing: np.ndarray, scatter: dict, rng: np.random.Generator) -> Draws:
     """Draw cells' effects and runs' noise.
 
-    Parameters
-    ----------
-    expected : dict
-        By budget, one or more of them, shape (N,).
-    failing : array, shape (N,)
-        As ``SurrogateModel.failing``.
-    scatter : dict
-        ``effect_sd`` (by budget, knots and sds: of a cell's effect, against what is expected of it), ``noise_sd`` (the
-        same of one run's noise, against where the cell is), ``noise_spread`` (sd of its logarithm between cells alike),
-        ``effect_root`` (4 x 4: a cell's effects on the four budgets are this times four independent ones) and
-        ``failures`` (``cell_sd``, sd of the logit between cells alike, and its offset by budget).
-    rng : Generator
+    Args:
+        expected (dict): By budget, one or more of them, shape (N,).
+        failing (array, shape (N,)): As ``SurrogateModel.failing``.
+        scatter (dict): ``effect_sd`` (by budget, knots and sds: of a cell's effect, against what is expected of it),
+            ``noise_sd`` (the same of one run's noise, against where the cell is), ``noise_spread`` (sd of its logarithm
+            between cells alike), ``effect_root`` (4 x 4: a cell's effects on the four budgets are this times four
+            independent ones) and ``failures`` (``cell_sd``, sd of the logit between cells alike, and its offset by
+            budget).
     """
     count = len(failing)
     effects = rng.standard_normal((count, len(BUDGETS))) @ np.array(scatter["effect_root"]).T
@@ -224,22 +209,15 @@ def accuracy_of_latent(z: np.ndarray, table: dict) -> np.ndarray:
 def make_surrogate(seed: int = 0, model: SurrogateModel | None = None) -> Benchmark:
     """Draw three runs of every cell at every budget; some seconds.
 
-    Parameters
-    ----------
-    seed : int
-        The same seed gives the same bits.
-    model : SurrogateModel, optional
-        By default the one that is shipped.
+    Args:
+        seed (int): The same seed gives the same bits.
+        model (SurrogateModel, optional): By default the one that is shipped.
 
-    Returns
-    -------
-    Benchmark
-        All 423,624 cells in the order of the space; source ``"surrogate"``.
+    Returns:
+        Benchmark: All 423,624 cells in the order of the space; source ``"surrogate"``.
 
-    Raises
-    ------
-    BadSurrogate
-        If a shipped file is missing or damaged.
+    Raises:
+        BadSurrogate: If a shipped file is missing or damaged.
     """
     model = read_model() if model is None else model
     space = load_space()
@@ -299,10 +277,8 @@ def _shipped() -> SurrogateModel:
 def load_surrogate(seed: int = 0) -> Benchmark:
     """The surrogate of a seed from the cache folder, or made once and stored there.
 
-    Raises
-    ------
-    BadSurrogate
-        If a shipped file is missing or damaged.
+    Raises:
+        BadSurrogate: If a shipped file is missing or damaged.
     """
     model = _shipped()
     identity = _identity(model, seed)

@@ -33,18 +33,13 @@ class BadSplit(UserError):
 def k_folds(n: int, folds: int = 5, repeats: int = 1, seed: int = 0) -> list[Split]:
     """Deal n cells into folds whose sizes differ by one at most; each is held out once. Each repeat deals them anew.
 
-    Returns
-    -------
-    list of (training, held out), length folds * repeats
-        Positions from 0 to n - 1, ascending, int64. The folds of a repeat follow each other.
+    Returns:
+        list of (training, held out), length folds * repeats: Positions from 0 to n - 1, ascending, int64. The folds of
+            a repeat follow each other.
 
-    Raises
-    ------
-    BadSplit
-        If there are fewer cells than folds, fewer than 2 folds, or no repeat.
+    Raises:
+        BadSplit: If there are fewer cells than folds, fewer than 2 folds, or no repeat.
 
-    Examples
-    --------
     >>> splits = k_folds(5, folds=2)
     >>> [len(held_out) for _, held_out in splits], sorted(int(i) for _, held_out in splits for i in held_out)
     ([3, 2], [0, 1, 2, 3, 4])
@@ -176,16 +171,13 @@ def cross_validate(
     BadSplit if splits do not fit the cells, or one trains on fewer than the predictor needs; UserError if cells are no
     list of different cells, or the training cannot be carried out.
 
-    Parameters
-    ----------
-    cells, labels, options
-        As of :func:`nplib.training.fit_predictors`; labels of other than the labelled cells may be NaN.
-    labelled : array of int, shape (N,)
-        Indices into ``cells``.
-    splits : sequence of (training, held out)
-        From :func:`k_folds` or :func:`random_splits` of N cells, or your own.
-    seed : int
-        Split s trains with seed + s.
+    Args:
+        cells, labels, options: As of :func:`nplib.training.fit_predictors`; labels of other than the labelled cells may
+            be NaN.
+        labelled (array of int, shape (N,)): Indices into ``cells``.
+        splits (sequence of (training, held out)): From :func:`k_folds` or :func:`random_splits` of N cells, or your
+            own.
+        seed (int): Split s trains with seed + s.
     """
     return cross_validate_draws(cells, labels, np.asarray(labelled)[None], splits, config, [seed], **options)[0]
 
@@ -303,12 +295,9 @@ def judge_draws(
 
     Parameters are as of :func:`cross_validate_draws`. Of J ``judged`` cells those are left out that a draw labelled.
 
-    Returns
-    -------
-    truths : DataFrame, a row a draw
-        A column for each of ``FIGURES``.
-    predicted : array, shape (D, J)
-        Of all judged cells, fractions.
+    Returns:
+        truths (DataFrame, a row a draw): A column for each of ``FIGURES``.
+        predicted (array, shape (D, J)): Of all judged cells, fractions.
     """
     fit = config.fit(cells, labels, list(seeds), training_cells=list(draws), **options)
     predicted = fit.predict(cells[judged])

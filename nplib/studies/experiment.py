@@ -90,18 +90,13 @@ def run_experiment(
 
     UserError if there is nothing to evaluate, or the training cannot start or diverges.
 
-    Parameters
-    ----------
-    benchmark : Benchmark
-        Its :meth:`~nplib.benchmark.Benchmark.accuracy_labels` are learned and held against.
-    training_cells, evaluation_cells : array of int
-        Indices into it. Cells in both are evaluated too, as in the reference; :attr:`Outcome.unseen` tells them apart.
-    config : TrainingConfig or GPConfig
-        What is fitted.
-    test_batch_size : int
-        Cells predicted at a time.
-    seeds, device, after_epochs, callback, progress
-        See :func:`nplib.training.fit_predictors`.
+    Args:
+        benchmark (Benchmark): Its :meth:`~nplib.benchmark.Benchmark.accuracy_labels` are learned and held against.
+        training_cells, evaluation_cells (array of int): Indices into it. Cells in both are evaluated too, as in the
+            reference; :attr:`Outcome.unseen` tells them apart.
+        config (TrainingConfig or GPConfig): What is fitted.
+        test_batch_size (int): Cells predicted at a time.
+        seeds, device, after_epochs, callback, progress: See :func:`nplib.training.fit_predictors`.
     """
     if len(evaluation_cells) < 2:
         raise UserError(f"the evaluation has {len(evaluation_cells)} cells; it needs at least 2")

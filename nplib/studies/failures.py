@@ -13,14 +13,11 @@ from nplib.errors import UserError
 class FeatureDifferences:
     """How the features of some cells differ from those of the rest.
 
-    Attributes
-    ----------
-    differences : array, shape (F,)
-        Of the means, in standard deviations of the rest; 0 for a feature that is the same in all of the rest.
-    by_chance : float
-        Size that the largest difference of random cells, as many, exceeds once in twenty times.
-    correlations : array, shape (F, F)
-        Between features, over the rest; 0 for those that are the same in all of it.
+    Attributes:
+        differences (array, shape (F,)): Of the means, in standard deviations of the rest; 0 for a feature that is the
+            same in all of the rest.
+        by_chance (float): Size that the largest difference of random cells, as many, exceeds once in twenty times.
+        correlations (array, shape (F, F)): Between features, over the rest; 0 for those that are the same in all of it.
     """
 
     differences: np.ndarray
@@ -30,12 +27,9 @@ class FeatureDifferences:
     def distinct(self, count: int, at_most: float = 0.7) -> list[int]:
         """Positions of the features that differ most, without those that say the same as one before.
 
-        Parameters
-        ----------
-        count : int
-            How many, if there are as many beyond chance.
-        at_most : float
-            Correlation, either way, that two of them may have.
+        Args:
+            count (int): How many, if there are as many beyond chance.
+            at_most (float): Correlation, either way, that two of them may have.
         """
         chosen: list[int] = []
         for position in np.argsort(-np.abs(self.differences), kind="stable"):
@@ -49,19 +43,13 @@ class FeatureDifferences:
 def compare_features(features: np.ndarray, rest: np.ndarray, repeats: int = 200, seed: int = 0) -> FeatureDifferences:
     """Hold the features of some cells against those of the rest.
 
-    Parameters
-    ----------
-    features, rest : array, shape (n, F), (m, F)
-        See :func:`~nplib.features.compute.compute_features`.
-    repeats : int
-        Random draws of n of the rest, which tell what chance gives.
-    seed : int
-        Of these draws.
+    Args:
+        features, rest (array, shape (n, F), (m, F)): See :func:`~nplib.features.compute.compute_features`.
+        repeats (int): Random draws of n of the rest, which tell what chance gives.
+        seed (int): Of these draws.
 
-    Raises
-    ------
-    UserError
-        If there is no cell, or no larger rest to draw as many from.
+    Raises:
+        UserError: If there is no cell, or no larger rest to draw as many from.
     """
     if not 1 <= len(features) < len(rest):
         raise UserError(f"{len(features)} cells are held against {len(rest)}; give at least one, and a larger rest")
@@ -87,24 +75,16 @@ def shares_by_value(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How many of the cells with about the same value of a feature are among some cells.
 
-    Parameters
-    ----------
-    values, rest : array, shape (n,), (m,)
-        The feature, of the cells and of the rest.
-    stands_for : float
-        For how many cells each of the rest stands, where it is a random part of them.
-    bins : int
-        At most so many: a half of the rest in the first, and in each one half of what is left, in the direction in
-        which the cells lie.
+    Args:
+        values, rest (array, shape (n,), (m,)): The feature, of the cells and of the rest.
+        stands_for (float): For how many cells each of the rest stands, where it is a random part of them.
+        bins (int): At most so many: a half of the rest in the first, and in each one half of what is left, in the
+            direction in which the cells lie.
 
-    Returns
-    -------
-    middles : array, shape (B,)
-        Median of the feature in each bin.
-    shares : array, shape (B,)
-        Of cells in it that are among the cells.
-    counts : array, shape (B,), int64
-        How many of the cells are in it.
+    Returns:
+        middles (array, shape (B,)): Median of the feature in each bin.
+        shares (array, shape (B,)): Of cells in it that are among the cells.
+        counts (array, shape (B,), int64): How many of the cells are in it.
     """
     above = values.mean() >= rest.mean()
     sign = 1 if above else -1

@@ -87,12 +87,10 @@ def judge(
 ) -> tuple[pd.DataFrame, list[np.ndarray]]:
     """Fit one predictor a draw of ``count`` labels (fractions), and measure what it says of unseen cells.
 
-    Returns
-    -------
-    frame : DataFrame
-        A row a draw: predictor (its name), labels, draw, each of ``MEASURES``, seconds (of a fit and a prediction).
-    predicted : list of array
-        Of the judged cells, a draw each.
+    Returns:
+        frame (DataFrame): A row a draw: predictor (its name), labels, draw, each of ``MEASURES``, seconds (of a fit and
+            a prediction).
+        predicted (list of array): Of the judged cells, a draw each.
     """
     start = time.perf_counter()
     fit = config.fit(cells, labels, range(draws), training_cells=drawn.labelled(count, draws))

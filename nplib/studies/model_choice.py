@@ -24,8 +24,6 @@ def config_grid(
 ) -> list[TrainingConfig]:
     """Every combination of some settings; of those not given, the one of ``base``. The first vary slowest.
 
-    Examples
-    --------
     >>> [config.in_words for config in config_grid(TrainingConfig(), hidden=[72, 144], dropout=[0])]
     ['width 72, lr 0.0001, 300 epochs, dropout 0', 'width 144, lr 0.0001, 300 epochs, dropout 0']
     """

@@ -47,10 +47,8 @@ def run_noise(benchmark: Benchmark, budget: int = 108) -> dict[str, float]:
 
     Cells of which a run failed count for the share of failed runs alone: they are few, and would drown all others.
 
-    Raises
-    ------
-    nplib.benchmark.MissingMetric
-        If a run is missing.
+    Raises:
+        nplib.benchmark.MissingMetric: If a run is missing.
     """
     validation, test = (100 * benchmark.values(f"{name}_accuracy", budget, run=None) for name in ("validation", "test"))
     halfway = 100 * benchmark.values("validation_accuracy", budget, run=None, at="halfway")
@@ -89,8 +87,6 @@ def table_figures(benchmark: Benchmark, metric: str, budget: int = 108) -> dict[
 def groups_of_cells(accuracies: np.ndarray, edges: Sequence[float]) -> dict[str, np.ndarray]:
     """Every cell in one group: those that failed, the others by their accuracy (fractions, shape (N,)).
 
-    Examples
-    --------
     >>> {name: cells.tolist() for name, cells in groups_of_cells(np.array([0.1, 0.7, 0.9]), [0.8]).items()}
     {'failed': [True, False, False], 'below 80 %': [False, True, False], '80 % and above': [False, False, True]}
     """
@@ -108,23 +104,17 @@ def _between(values: np.ndarray, low: float, high: float) -> np.ndarray:
 def errors_by_group(true: np.ndarray, predicted: np.ndarray, groups: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Split the squared error of M predictors among groups of cells.
 
-    Parameters
-    ----------
-    true, predicted : array, shape (N,), (M, N)
-        Accuracies, fractions.
-    groups : mapping of str to array, shape (N,), bool
-        Every cell in one of them.
+    Args:
+        true, predicted (array, shape (N,), (M, N)): Accuracies, fractions.
+        groups (mapping of str to array, shape (N,), bool): Every cell in one of them.
 
-    Returns
-    -------
-    DataFrame
-        A row a group and predictor: ``group``, ``seed`` (place of the predictor), ``of_cells`` and ``of_error`` (shares
-        of cells and of the squared error), ``mse_percent2`` (of these cells, points²; NaN if there is none).
+    Returns:
+        DataFrame: A row a group and predictor: ``group``, ``seed`` (place of the predictor), ``of_cells`` and
+            ``of_error`` (shares of cells and of the squared error), ``mse_percent2`` (of these cells, points²; NaN if
+            there is none).
 
-    Raises
-    ------
-    UserError
-        If a cell is in no group, or in two.
+    Raises:
+        UserError: If a cell is in no group, or in two.
     """
     memberships = np.sum(list(groups.values()), axis=0)
     if (memberships != 1).any():
@@ -152,8 +142,6 @@ def perfect_squared_errors(runs: np.ndarray) -> np.ndarray:
     are rough, and can be negative: take means. Over cells not chosen by any run the mean estimates the variance within
     a cell.
 
-    Examples
-    --------
     >>> perfect_squared_errors(np.array([[0.90, 0.92, 0.93]])).round(6).tolist()
     [6.0]
     """
@@ -197,14 +185,9 @@ def plausible_truth(
     left as they are; one that equals the fallback is of a failed cell and tells nothing. What a perfect predictor
     would miss and how it would rank is how these draws and the labels differ, on whichever cells.
 
-    Parameters
-    ----------
-    labels : array, shape (N,)
-        Fractions: one run, or the best of three.
-    best_of_three : bool
-    noise : float
-        In parts of what the 94 cells have.
-    seed : int
+    Args:
+        labels (array, shape (N,)): Fractions: one run, or the best of three.
+        noise (float): In parts of what the 94 cells have.
     """
     random = np.random.default_rng(seed)
     edges = np.linspace(0.8, 0.96, 321)
@@ -247,20 +230,15 @@ def simulated_best_of_three(test: np.ndarray, truth: np.ndarray, noise: float = 
 def paired_labels(test: np.ndarray, best: np.ndarray, places: np.ndarray) -> pd.DataFrame:
     """How two labels of the same cells agree, and how they would if noise were as that of 94 real cells.
 
-    Parameters
-    ----------
-    test : array, shape (N,)
-        Test accuracy of the first run of all cells, fractions.
-    best : array, shape (n,)
-        Best of three validation accuracies of some.
-    places : array, shape (n,), int
-        Where these are among all.
+    Args:
+        test (array, shape (N,)): Test accuracy of the first run of all cells, fractions.
+        best (array, shape (n,)): Best of three validation accuracies of some.
+        places (array, shape (n,), int): Where these are among all.
 
-    Returns
-    -------
-    DataFrame
-        Rows ``measured`` and ``expected`` with all and with the least of that noise; columns ``kendall_tau``, and mean
-        and standard deviation of best less test (points). Of cells that have both labels above 80 %.
+    Returns:
+        DataFrame: Rows ``measured`` and ``expected`` with all and with the least of that noise; columns
+            ``kendall_tau``, and mean and standard deviation of best less test (points). Of cells that have both labels
+            above 80 %.
     """
     pairs = {"measured": best}
     for noise in (1.0, LEAST_NOISE):
@@ -282,10 +260,8 @@ def paired_labels(test: np.ndarray, best: np.ndarray, places: np.ndarray) -> pd.
 class Ceiling:
     """What a perfect predictor would reach against labels: with all of the noise of 94 real cells, and with the least.
 
-    Attributes
-    ----------
-    mse_percent2, kendall_tau : tuple of float
-        The worse number first.
+    Attributes:
+        mse_percent2, kendall_tau (tuple of float): The worse number first.
     """
 
     mse_percent2: tuple[float, float]
@@ -297,14 +273,11 @@ def label_ceilings(
 ) -> dict[str, Ceiling]:
     """What a perfect predictor would reach against one label a cell, on some sets of them.
 
-    Parameters
-    ----------
-    labels : array, shape (N,)
-        Of all cells, fractions, as :meth:`~nplib.benchmark.Benchmark.accuracy_labels` gives them.
-    cells : mapping of str to array
-        Indices or a mask each.
-    best_of_three : bool
-        Whether labels are the best of three runs, as those of the sample are.
+    Args:
+        labels (array, shape (N,)): Of all cells, fractions, as :meth:`~nplib.benchmark.Benchmark.accuracy_labels` gives
+            them.
+        cells (mapping of str to array): Indices or a mask each.
+        best_of_three (bool): Whether labels are the best of three runs, as those of the sample are.
     """
     truths = [plausible_truth(labels, best_of_three=best_of_three, noise=noise) for noise in (1.0, LEAST_NOISE)]
     return {

@@ -85,37 +85,23 @@ def fit_surrogate(
 ) -> dict:
     """Fit all and write the two files that :func:`nplib.sources.surrogate.read_model` reads; minutes.
 
-    Parameters
-    ----------
-    sample : Benchmark
-        Best of three and shorter budgets, as :func:`nplib.sources.sample.read_sample` gives them.
-    one_run : Benchmark
-        Test accuracy of run 0, as :func:`nplib.sources.one_run.read_one_run` gives it. Cells that it lacks keep their
-        prior.
-    folder : Path
-        Where to write.
-    folds : int
-        Into how many parts cells are dealt for the shorter budgets.
-    trees : int
-        Half of them are grown for an expectation at 36 and 108 epochs, a fifth for the noisier ones.
-    draws : int
-        Draws of 172 cells on which the predictor is measured, for the report.
-    overwrite : bool
-        Replace files that are there.
-    watch : callable
-        Called with a line for every step of the work.
+    Args:
+        sample (Benchmark): Best of three and shorter budgets, as :func:`nplib.sources.sample.read_sample` gives them.
+        one_run (Benchmark): Test accuracy of run 0, as :func:`nplib.sources.one_run.read_one_run` gives it. Cells that
+            it lacks keep their prior.
+        folder (Path): Where to write.
+        folds (int): Into how many parts cells are dealt for the shorter budgets.
+        trees (int): Half of them are grown for an expectation at 36 and 108 epochs, a fifth for the noisier ones.
+        draws (int): Draws of 172 cells on which the predictor is measured, for the report.
+        overwrite (bool): Replace files that are there.
+        watch (callable): Called with a line for every step of the work.
 
-    Returns
-    -------
-    dict
-        The description, as written.
+    Returns:
+        dict: The description, as written.
 
-    Raises
-    ------
-    UserError
-        If the sample lacks what is fitted to.
-    nplib._files.TargetExists
-        Before anything is fitted.
+    Raises:
+        UserError: If the sample lacks what is fitted to.
+        nplib._files.TargetExists: Before anything is fitted.
     """
     from nplib.features.compute import compute_features
 
@@ -193,16 +179,12 @@ def expect_run(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What trees expect of a run of 108 epochs, never from trees that learnt from that cell.
 
-    Parameters
-    ----------
-    features : array, shape (N, F), float32
-    test : array, shape (N,)
-        Test accuracy of one run; NaN where it is not known.
+    Args:
+        features: Array, shape (N, F), float32.
+        test (array, shape (N,)): Test accuracy of one run; NaN where it is not known.
 
-    Returns
-    -------
-    tuple of array, shape (N,)
-        Latent accuracy, and the logit of failing.
+    Returns:
+        tuple of array, shape (N,): Latent accuracy, and the logit of failing.
     """
     z, known = latent_run(test), ~np.isnan(test)
     half = np.random.default_rng(0).permutation(len(test)) % 2
@@ -231,19 +213,14 @@ def expect_shorter(
 ) -> dict[str, np.ndarray]:
     """What trees expect of every cell at shorter budgets, and of time, never from trees that learnt from that cell.
 
-    Parameters
-    ----------
-    features : array, shape (N, F), float32
-    rows : array, shape (n,)
-        Indices of the sample's cells in them.
-    accuracies : array, shape (n, 4)
-        Validation accuracy by budget.
-    seconds : array, shape (n,)
+    Args:
+        features: Array, shape (N, F), float32.
+        rows (array, shape (n,)): Indices of the sample's cells in them.
+        accuracies (array, shape (n, 4)): Validation accuracy by budget.
+        seconds: Array, shape (n,).
 
-    Returns
-    -------
-    dict
-        ``expected_4``, ``expected_12``, ``expected_36`` and ``log_seconds``, shape (N,) each.
+    Returns:
+        dict: ``expected_4``, ``expected_12``, ``expected_36`` and ``log_seconds``, shape (N,) each.
     """
     targets = {f"expected_{budget}": latent(accuracies[:, b]) for b, budget in enumerate(BUDGETS[:-1])}
     learnt = accuracies[:, BUDGETS.index(36)] > LOST_BELOW
@@ -314,12 +291,9 @@ def fit_run_noise(
     much cells alike differ in noise, by what is known of three runs of a cell. Effects are the rest of what trees leave
     unexplained.
 
-    Parameters
-    ----------
-    prior, test : array, shape (N,)
-        As :func:`expect_run` gives and takes them.
-    rows, best : array, shape (n,)
-        The sample's cells, and their best of three.
+    Args:
+        prior, test (array, shape (N,)): As :func:`expect_run` gives and takes them.
+        rows, best (array, shape (n,)): The sample's cells, and their best of three.
     """
     z = latent_run(test)
     known = ~np.isnan(z)
@@ -446,14 +420,10 @@ def measure_scatter(
 ) -> None:
     """Complete ``scatter`` and ``tables`` with shorter budgets, what budgets share, failures and time.
 
-    Parameters
-    ----------
-    columns : dict
-        As they are shipped.
-    scatter, tables : dict
-        As :func:`fit_run_noise` begins them, with effects about the posterior.
-    rows, accuracies, seconds
-        As for :func:`expect_shorter`.
+    Args:
+        columns (dict): As they are shipped.
+        scatter, tables (dict): As :func:`fit_run_noise` begins them, with effects about the posterior.
+        rows, accuracies, seconds: As for :func:`expect_shorter`.
     """
     learnt = (accuracies[:, [BUDGETS.index(36), -1]] > LOST_BELOW).all(axis=1)
     residuals = np.empty((int(learnt.sum()), len(BUDGETS)))

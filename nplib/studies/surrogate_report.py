@@ -37,14 +37,9 @@ ONE_RUN, NOT_HERE = "one run of every cell", "not compared: one-run is not here"
 class Line:
     """One figure of the surrogate beside the real one.
 
-    Attributes
-    ----------
-    group, figure : str
-    surrogate, real : float
-    low, high : float
-        What is allowed, both ends included; NaN where nothing is asked for.
-    source : str
-        Of the real figure.
+    Attributes:
+        low, high (float): What is allowed, both ends included; NaN where nothing is asked for.
+        source (str): Of the real figure.
     """
 
     group: str
@@ -120,12 +115,11 @@ def measure_pairs(best: np.ndarray, test: np.ndarray) -> dict[str, float]:
 def measure_half(prior: np.ndarray, test: np.ndarray, scatter: dict, tables: dict) -> dict[str, list[float]]:
     """What trees of half the cells foresee of runs of the other half, and what these runs are: pairs, by figure.
 
-    Parameters
-    ----------
-    prior, test : array, shape (N,)
-        What trees expect of cells whose runs they have not seen, on the latent scale, and these runs.
-    scatter, tables : dict
-        As for the surrogate, with effects about the prior. These few numbers are measured on all cells.
+    Args:
+        prior, test (array, shape (N,)): What trees expect of cells whose runs they have not seen, on the latent scale,
+            and these runs.
+        scatter, tables (dict): As for the surrogate, with effects about the prior. These few numbers are measured on
+            all cells.
     """
     good = test >= FAILED_BELOW
     prior, test = prior[good], test[good]
@@ -168,12 +162,9 @@ def predictor_figures(cells: Cells, accuracies: np.ndarray, draws: int) -> dict[
 def measure_held_out(expected: dict[int, np.ndarray], rows: np.ndarray, sample: Benchmark) -> dict[str, float]:
     """Kendall tau, by budget, of what trees expect of cells that they have not seen with the sample's results.
 
-    Parameters
-    ----------
-    expected : dict
-        By budget, of all cells of the space.
-    rows : array, shape (n,)
-        Indices of the sample's cells in it.
+    Args:
+        expected (dict): By budget, of all cells of the space.
+        rows (array, shape (n,)): Indices of the sample's cells in it.
     """
     return {str(b): kendall_tau(sample.values(budget=b), expected[b][rows]) for b in BUDGETS}
 
@@ -195,15 +186,11 @@ def compare(
 ) -> list[Line]:
     """All figures side by side.
 
-    Parameters
-    ----------
-    benchmark : Benchmark
-        Made from the model.
-    model : SurrogateModel
-    predictor : dict
-        As :func:`measure_predictor` gives it.
-    one_run : Benchmark, optional
-        As :func:`find_one_run` gives it; without it ranks of real runs are not compared, and a line says so.
+    Args:
+        benchmark (Benchmark): Made from the model.
+        predictor (dict): As :func:`measure_predictor` gives it.
+        one_run (Benchmark, optional): As :func:`find_one_run` gives it; without it ranks of real runs are not compared,
+            and a line says so.
     """
     real = model.description["real"]
     rows = sample_cells(benchmark, real["last_hash"])

@@ -17,20 +17,14 @@ class NothingToJudge(UserError):
 def classification_figures(passes: np.ndarray, accepted: np.ndarray) -> dict[str, float]:
     """Counts and shares of right and wrong decisions: what is true of each cell, and what was decided, (N,), bool.
 
-    Returns
-    -------
-    dict of str to float
-        ``base_rate`` (share that passes), ``accuracy`` (share decided rightly), ``precision`` (share of the accepted
-        that passes), ``recall`` (share of the passing that is accepted), and the counts ``true_positives``,
-        ``false_positives``, ``false_negatives`` and ``true_negatives``.
+    Returns:
+        dict of str to float: ``base_rate`` (share that passes), ``accuracy`` (share decided rightly), ``precision``
+            (share of the accepted that passes), ``recall`` (share of the passing that is accepted), and the counts
+            ``true_positives``, ``false_positives``, ``false_negatives`` and ``true_negatives``.
 
-    Raises
-    ------
-    NothingToJudge
-        If no cell passes, or none is accepted: there is no recall then, or no precision.
+    Raises:
+        NothingToJudge: If no cell passes, or none is accepted: there is no recall then, or no precision.
 
-    Examples
-    --------
     >>> figures = classification_figures([True, True, False, False], [True, False, True, False])
     >>> figures["precision"], figures["recall"], figures["false_negatives"]
     (0.5, 0.5, 1)
@@ -56,23 +50,17 @@ def classification_figures(passes: np.ndarray, accepted: np.ndarray) -> dict[str
 def precision_recall_curve(passes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Precision and recall at every threshold, from the highest.
 
-    Parameters
-    ----------
-    passes, scores : array, shape (N,), bool and float
-        Scores are probabilities, logits, or predicted accuracies: cells at or above a threshold are accepted.
+    Args:
+        passes, scores (array, shape (N,), bool and float): Scores are probabilities, logits, or predicted accuracies:
+            cells at or above a threshold are accepted.
 
-    Returns
-    -------
-    precision, recall, thresholds : array, shape (T,)
-        T different scores. Recall rises from the first to the last, where it is 1.
+    Returns:
+        precision, recall, thresholds : array, shape (T,): T different scores. Recall rises from the first to the last,
+            where it is 1.
 
-    Raises
-    ------
-    NothingToJudge
-        If no cell passes.
+    Raises:
+        NothingToJudge: If no cell passes.
 
-    Examples
-    --------
     >>> precision, recall, _ = precision_recall_curve([True, False, True], [0.9, 0.8, 0.7])
     >>> precision.round(2).tolist(), recall.tolist()
     ([1.0, 0.5, 0.67], [0.5, 0.5, 1.0])
@@ -87,8 +75,6 @@ def precision_recall_curve(passes: np.ndarray, scores: np.ndarray) -> tuple[np.n
 def average_precision(passes: np.ndarray, scores: np.ndarray) -> float:
     """Area below :func:`precision_recall_curve`, as steps; that of scores without knowledge is the base rate.
 
-    Examples
-    --------
     >>> round(average_precision([True, False, True], [0.9, 0.8, 0.7]), 4)
     0.8333
     """
@@ -102,13 +88,10 @@ def calibration_curve(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What probabilities promise and what comes true, both of shape (N,), in bins of equal width, but for empty ones.
 
-    Returns
-    -------
-    promised, seen, counts : array, shape (up to bins,)
-        Of each bin, lowest first: the mean probability, the share that passes, and the number of cells.
+    Returns:
+        promised, seen, counts : array, shape (up to bins,): Of each bin, lowest first: the mean probability, the share
+            that passes, and the number of cells.
 
-    Examples
-    --------
     >>> promised, seen, counts = calibration_curve([True, False, True], [0.92, 0.02, 0.94])
     >>> promised.round(2).tolist(), seen.tolist(), counts.tolist()
     ([0.02, 0.93], [0.0, 1.0], [1, 2])
@@ -132,26 +115,17 @@ def choose_decision(probabilities: np.ndarray, passes: np.ndarray, recall: float
     A cell that is rejected is lost for good, so the wanted recall comes first, and rejecting much second. Choose it on
     cells that the classifier was not trained on (:func:`~nplib.two_stage.stages.held_out_probabilities`).
 
-    Parameters
-    ----------
-    probabilities : array, shape (..., n)
-        That each cell passes; several rows count together.
-    passes : array, shape (n,) or as the probabilities, bool
-    recall : float
-        Share of the passing cells to accept, above 0 and at most 1.
+    Args:
+        probabilities (array, shape (..., n)): That each cell passes; several rows count together.
+        passes: Array, shape (n,) or as the probabilities, bool.
+        recall (float): Share of the passing cells to accept, above 0 and at most 1.
 
-    Returns
-    -------
-    float
-        One of the probabilities: cells at or above it are accepted.
+    Returns:
+        float: One of the probabilities: cells at or above it are accepted.
 
-    Raises
-    ------
-    NothingToJudge
-        If no cell passes.
+    Raises:
+        NothingToJudge: If no cell passes.
 
-    Examples
-    --------
     >>> choose_decision(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, False, True]), recall=0.6)
     0.8
     """

@@ -91,26 +91,19 @@ def fit_two_stage(
 ) -> TwoStageFit:
     """Train a classifier and a regressor a seed, both on the same cells and on no other.
 
-    Parameters
-    ----------
-    cells, labels, seeds, training_cells, device, progress
-        As for :func:`nplib.training.fit_predictors`; labels (fractions) are looked at for training cells only.
-    config : TwoStageConfig
-    second_stage : str
-        What the regressor learns from: the training cells whose label ``"passing"`` the threshold, as in the reference,
-        or those that the classifier ``"accepted"``.
-    decision : float
-        Cells are accepted from this probability on, between 0 and 1.
-        :func:`nplib.two_stage.classification.choose_decision` finds one for a wanted recall.
-    classifier : Fitted, optional
-        The first stage, if one of the same seeds is trained already.
+    Args:
+        cells, labels, seeds, training_cells, device, progress: As for :func:`nplib.training.fit_predictors`; labels
+            (fractions) are looked at for training cells only.
+        second_stage (str): What the regressor learns from: the training cells whose label ``"passing"`` the threshold,
+            as in the reference, or those that the classifier ``"accepted"``.
+        decision (float): Cells are accepted from this probability on, between 0 and 1.
+            :func:`nplib.two_stage.classification.choose_decision` finds one for a wanted recall.
+        classifier (Fitted, optional): The first stage, if one of the same seeds is trained already.
 
-    Raises
-    ------
-    TwoStageFailed
-        If the training cells of a seed are of one class only, or fewer reach the second stage than its batch holds.
-    nplib.training.TrainingFailed
-        If one of the trainings cannot start or diverges.
+    Raises:
+        TwoStageFailed: If the training cells of a seed are of one class only, or fewer reach the second stage than its
+            batch holds.
+        nplib.training.TrainingFailed: If one of the trainings cannot start or diverges.
     """
     if second_stage not in SECOND_STAGES:
         raise UserError(f"second_stage is {second_stage!r}; there are {', '.join(SECOND_STAGES)}")
@@ -152,17 +145,12 @@ def held_out_probabilities(
     The training cells, shape (n,) or (len(seeds), n), are dealt into folds, anew for each seed, and each fold is judged
     by a classifier trained on the others, all in one batch. Other parameters are as of :func:`fit_two_stage`.
 
-    Returns
-    -------
-    array, shape (len(seeds), n)
-        Probabilities that the cells pass, in the order of ``training_cells``.
+    Returns:
+        array, shape (len(seeds), n): Probabilities that the cells pass, in the order of ``training_cells``.
 
-    Raises
-    ------
-    UserError
-        If there are fewer cells than folds.
-    TwoStageFailed
-        If the cells outside of a fold are of one class only.
+    Raises:
+        UserError: If there are fewer cells than folds.
+        TwoStageFailed: If the cells outside of a fold are of one class only.
     """
     from sklearn.model_selection import KFold  # slow to load
 

@@ -16,32 +16,21 @@ class _Server(ThreadingHTTPServer):
 class FileServer:
     """Serves ``content`` at :attr:`url` while the ``with`` block lasts.
 
-    Attributes
-    ----------
-    ranges : bool
-        Whether it knows Range requests; if not, it sends the whole file to every one.
-    shift : int
-        How far from the byte asked for it starts.
-    statuses : list of int
-        What it answers to the first requests instead of the file.
-    cuts : list of int
-        How many bytes it sends to the next requests that are not refused, before it closes the connection.
-    always_cut : int or None
-        As ``cuts``, once they are used up.
-    stalls : int
-        How many of those cuts are silence instead: the connection stays open until :attr:`stalled` is set.
-    kind : str
-        Content-Type, sent if not empty.
-    announced : int or None
-        Content-Length to tell instead of the true one.
-    chunked : bool
-        Whether it sends in chunks, without telling the length.
-    replacements : list of bytes
-        What the file becomes after each request.
-    asked : list of dict
-        Headers of every request.
-    sent : int
-        Bytes of the file sent in all.
+    Attributes:
+        ranges (bool): Whether it knows Range requests; if not, it sends the whole file to every one.
+        shift (int): How far from the byte asked for it starts.
+        statuses (list of int): What it answers to the first requests instead of the file.
+        cuts (list of int): How many bytes it sends to the next requests that are not refused, before it closes the
+            connection.
+        always_cut (int or None): As ``cuts``, once they are used up.
+        stalls (int): How many of those cuts are silence instead: the connection stays open until :attr:`stalled` is
+            set.
+        kind (str): Content-Type, sent if not empty.
+        announced (int or None): Content-Length to tell instead of the true one.
+        chunked (bool): Whether it sends in chunks, without telling the length.
+        replacements (list of bytes): What the file becomes after each request.
+        asked (list of dict): Headers of every request.
+        sent (int): Bytes of the file sent in all.
     """
 
     def __init__(self, content: bytes) -> None:

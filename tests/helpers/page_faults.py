@@ -52,10 +52,8 @@ def text_of(image) -> str:
 def faults(folder: Path) -> list[str]:
     """What is wrong with built pages, a line each, beginning with the page.
 
-    Parameters
-    ----------
-    folder : Path
-        A folder of HTML; ``_static`` in it belongs to the theme and is not read as pages.
+    Args:
+        folder (Path): A folder of HTML; ``_static`` in it belongs to the theme and is not read as pages.
     """
     paths = [path for path in sorted(folder.rglob("*.html")) if "_static" not in path.relative_to(folder).parts]
     pages = {path.resolve(): read_page(path) for path in paths}
