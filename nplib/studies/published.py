@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,100 +44,33 @@ PAPER_MSE = {ONE_STAGE: 1.95, ABOVE_91: 0.66}
 PAPER_SAMPLE_EFFICIENCY = 20
 # As its table has them, without seeds; measured before its training loop set gradients to zero (its pull request 3).
 REFERENCE_MSE = {ONE_STAGE: 3.62, MOST_CELLS: 2.94, WITHOUT_POOR: 1.90, ABOVE_91: 0.74, ABOVE_91_LONGER: 0.56}
-# Of the reference's code at commit 1d6d643, on the 20,001 cells of the sample and the same splits: MSE in points² and
-# Kendall tau of each seed from 0.
-REFERENCE_ON_SAMPLE = {
-    ONE_STAGE: (
-        (2.273307, 2.252162, 2.221692, 2.181856, 2.268291),
-        (0.624269, 0.632035, 0.629056, 0.638584, 0.623705),
-    ),
-    WITHOUT_POOR: (
-        (1.426775, 1.406674, 1.397078, 1.359317, 1.422443),
-        (0.621785, 0.629631, 0.626609, 0.636197, 0.621217),
-    ),
-    MORE_CELLS: ((2.277726,), (0.692767,)),
-    MOST_CELLS: ((1.763086,), (0.738231,)),
-    ABOVE_91: (
-        (0.628947, 0.617325, 0.652758, 0.629366, 0.629218),
-        (0.34436, 0.353495, 0.322133, 0.345946, 0.343201),
-    ),
-    ABOVE_91_LONGER: (
-        (0.347475, 0.350513, 0.34562, 0.351797, 0.350602),
-        (0.565486, 0.562589, 0.566748, 0.562267, 0.56317),
-    ),
-}
-# Of the reference's code on test accuracies of run 0 of all 423,624 cells, at its newest commit and at b7e5173, before
-# its training loop set gradients to zero: MSE in points² and Kendall tau of each seed from 0. Its own splits of
-# these labels; failed cells count as .908192 in training and evaluation.
-REFERENCE_ON_ONE_RUN = {
-    ONE_STAGE: ((3.6446, 3.6612, 3.6512, 3.6662, 3.7103), (0.599, 0.5974, 0.5883, 0.5895, 0.5879)),
-    MORE_CELLS: ((3.0886, 3.1538, 3.0577), (0.6133, 0.6107, 0.61)),
-    MOST_CELLS: ((3.1423, 3.1076, 3.0495), (0.6936, 0.6999, 0.7008)),
-    WITHOUT_POOR: ((1.7635, 1.7403, 1.8137, 1.8103, 1.8309), (0.5991, 0.5978, 0.5883, 0.5893, 0.5877)),
-    ABOVE_91: ((0.4459, 0.4415, 0.4487, 0.4443, 0.4427), (0.2804, 0.2874, 0.2767, 0.2833, 0.2864)),
-    ABOVE_91_LONGER: ((0.3409, 0.3323, 0.3418, 0.337, 0.3443), (0.436, 0.4462, 0.435, 0.443, 0.4339)),
-}
-BEFORE_ZERO_GRAD_ON_ONE_RUN = {
-    ONE_STAGE: ((4.3882, 4.2113, 4.4584, 4.5446, 4.5005), (0.4823, 0.4774, 0.4561, 0.4434, 0.4731)),
-    MOST_CELLS: ((3.16, 2.9255, 2.7593), (0.6656, 0.674, 0.6929)),
-    WITHOUT_POOR: ((2.4719, 2.4917, 2.5561, 2.5624, 2.4615), (0.4789, 0.4737, 0.4521, 0.4392, 0.4696)),
-    ABOVE_91: ((0.5401, 0.4747, 0.4989, 0.5319, 0.4587), (0.2546, 0.2726, 0.2496, 0.2619, 0.2707)),
-    ABOVE_91_LONGER: ((0.442, 0.4055, 0.4345, 0.4638, 0.4506), (0.2809, 0.3407, 0.2963, 0.3004, 0.3054)),
-}
-# The same two on validation accuracies that nobody measured: the test accuracy + .0058, where it had not failed.
-REFERENCE_ON_GUESSED_VALIDATION = {
-    ONE_STAGE: ((3.5044, 3.543, 3.4403), (0.6144, 0.6105, 0.6143)),
-    MORE_CELLS: ((3.0165, 3.0295, 2.9464), (0.6235, 0.6299, 0.6266)),
-    MOST_CELLS: ((3.0504, 3.058, 3.0334), (0.7019, 0.7055, 0.7)),
-    WITHOUT_POOR: ((1.6574, 1.6545, 1.6336), (0.6133, 0.6095, 0.6135)),
-    ABOVE_91: ((0.6041, 0.593, 0.6106), (0.3326, 0.3437, 0.3273)),
-    ABOVE_91_LONGER: ((0.4228, 0.4115, 0.4266), (0.4903, 0.4997, 0.4864)),
-}
-BEFORE_ZERO_GRAD_ON_GUESSED_VALIDATION = {
-    ONE_STAGE: (
-        (3.496, 3.8124, 3.6204, 4.1305, 5.1181, 4.0519, 3.5537),
-        (0.5731, 0.5591, 0.5764, 0.4737, 0.4441, 0.5665, 0.5851),
-    ),
-    MOST_CELLS: ((3.0086, 2.9147, 3.1246), (0.6821, 0.6777, 0.6848)),
-    WITHOUT_POOR: (
-        (1.993, 2.1401, 1.9971, 2.5931, 2.9157, 2.081, 1.9766),
-        (0.5717, 0.5575, 0.5742, 0.4691, 0.4392, 0.565, 0.5834),
-    ),
-    ABOVE_91: (
-        (0.6842, 0.7766, 0.8095, 0.7283, 0.6226, 0.7935, 0.6484),
-        (0.2962, 0.3206, 0.3002, 0.3002, 0.3081, 0.3163, 0.3079),
-    ),
-    ABOVE_91_LONGER: (
-        (0.6322, 0.5842, 0.6458, 0.7198, 0.6239, 0.6711, 0.6389),
-        (0.3408, 0.3712, 0.3442, 0.2482, 0.3629, 0.3392, 0.3107),
-    ),
-}
 REFERENCE_CODE, BEFORE_ZERO_GRAD = "reference's code, newest", "reference's code, before gradients were cleared"
-# By source of the labels and version of the code.
-REFERENCE_RUNS = {
-    "sample": {REFERENCE_CODE: REFERENCE_ON_SAMPLE},
-    "one-run": {REFERENCE_CODE: REFERENCE_ON_ONE_RUN, BEFORE_ZERO_GRAD: BEFORE_ZERO_GRAD_ON_ONE_RUN},
-    "validation guessed": {
-        REFERENCE_CODE: REFERENCE_ON_GUESSED_VALIDATION,
-        BEFORE_ZERO_GRAD: BEFORE_ZERO_GRAD_ON_GUESSED_VALIDATION,
-    },
-}
 
 
 def reference_runs(source: str) -> pandas.DataFrame:
     """What the reference's own code reached on labels of a source, a row a seed; without rows where it was not run.
 
-    Columns ``code``, ``setting`` (its name), ``seed``, ``mse_percent2`` and ``kendall_tau``.
+    Columns ``code``, ``setting`` (its name), ``seed``, ``mse_percent2`` and ``kendall_tau``, from
+    ``reference_runs.csv`` beside this file, which says of which commits and labels.
     """
+    runs = _read("reference_runs.csv").query("labels == @source")
+    settings = zip(runs.train, runs.evaluate, runs.epochs, runs.learning_rate, strict=True)
+    return runs.assign(
+        code=runs.code.map({"newest": REFERENCE_CODE, "old": BEFORE_ZERO_GRAD}),
+        setting=[Setting(*setting).name for setting in settings],
+    )[["code", "setting", "seed", "mse_percent2", "kendall_tau"]].reset_index(drop=True)
+
+
+def peers_on_sample() -> pandas.DataFrame:
+    """Tau of others' own code on the sample's cells, by ``predictor`` and ``labels``: ``tau``, ``draws``."""
+    return _read("peers.csv")
+
+
+def _read(name: str) -> pandas.DataFrame:
     import pandas
 
-    rows = [
-        (code, setting.name, seed, *figures)
-        for code, settings in REFERENCE_RUNS.get(source, {}).items()
-        for setting, of_seeds in settings.items()
-        for seed, figures in enumerate(zip(*of_seeds, strict=True))
-    ]
-    return pandas.DataFrame(rows, columns=["code", "setting", "seed", "mse_percent2", "kendall_tau"])
+    with files("nplib.studies").joinpath(name).open(encoding="utf8") as file:
+        return pandas.read_csv(file, comment="#")
 
 
 # Of all cells, mean of three runs at 108 epochs (fractions).
@@ -207,35 +141,6 @@ PUBLISHED_TAU_172 = {
     "PINAT (Lu et al., AAAI 2023)": 0.72,
     "NN-Former (Xu et al., CVPR 2025), PINAT with a ranking loss": 0.77,
 }
-# Of others' own model and loss code at the commit named, on 30,001 real cells among which the sample is: Kendall tau on
-# all cells but the N, labels best of three runs; mean over draws and their number, by N.
-PEERS_ON_SAMPLE = {
-    "FLAN, no zero-cost inputs (flan_nas @1a9d282)": {43: (0.612, 1), 86: (0.691, 1), 172: (0.761, 2)},
-    "TA-GATES, batch 16 (TA-GATES @d6d9532)": {172: (0.759, 2)},
-    "GATES, batch 16 (aw_nas @732a003)": {
-        43: (0.602, 3),
-        86: (0.677, 3),
-        172: (0.747, 5),
-        334: (0.789, 3),
-        860: (0.823, 1),
-    },
-    "PINAT, MSE (PINAT @741eb10)": {172: (0.724, 2)},
-    "GRAF and a random forest (GRAF @635defe)": {
-        43: (0.607, 5),
-        86: (0.645, 5),
-        172: (0.709, 5),
-        334: (0.731, 5),
-        860: (0.755, 5),
-    },
-    "path encoding and a random forest (NASLib @0b51bc1)": {
-        43: (0.46, 5),
-        86: (0.51, 5),
-        172: (0.526, 5),
-        334: (0.58, 5),
-        860: (0.62, 5),
-    },
-}
-
 # How many times fewer trainings than regularised evolution the paper's predictor takes, by validation and by test
 # accuracy, to be where evolution is after 5,000; read second-hand. Its text as it can be had does not give N and K.
 PAPER_SEARCH_FACTORS = {"validation": 12, "test": 22.8}

@@ -14,11 +14,12 @@ from nplib.training import TrainingConfig
 
 def test_figures_of_the_reference_code_equal_its_output(shared):
     runs = json.loads((shared / "golden" / "reference_results.json").read_text())["runs"]
-    theirs = {
-        run["setting"].replace("->", "→"): (tuple(run["mse_percent2"]), tuple(run["kendall_tau"])) for run in runs
-    }
-    ours = {setting.name.replace("0.0002", "2e-4"): values for setting, values in published.REFERENCE_ON_SAMPLE.items()}
-    assert ours == theirs
+    ours = published.reference_runs("sample").set_index("setting").groupby(level=0, sort=False)
+    assert {run["setting"].replace("->", "→").replace("2e-4", "0.0002") for run in runs} == set(ours.groups)
+    for run in runs:
+        recorded = ours.get_group(run["setting"].replace("->", "→").replace("2e-4", "0.0002"))
+        assert recorded.mse_percent2.tolist() == run["mse_percent2"]
+        assert recorded.kendall_tau.tolist() == run["kendall_tau"]
 
 
 def test_figures_of_the_reference_code_on_one_run_equal_its_output(shared):
@@ -50,7 +51,9 @@ def test_our_training_lands_where_the_reference_code_does_on_real_labels_of_ever
 
 
 def test_every_published_figure_is_of_a_setting_of_the_table():
-    assert {*published.PAPER_MSE, *published.REFERENCE_MSE, *published.REFERENCE_ON_SAMPLE} <= set(published.SETTINGS)
+    assert {*published.PAPER_MSE, *published.REFERENCE_MSE} <= set(published.SETTINGS)
+    names = {setting.name for setting in published.SETTINGS}
+    assert set(published.reference_runs("sample").setting) == names == set(published.reference_runs("one-run").setting)
 
 
 def test_figures_of_the_reference_readme_equal_its_table(shared):
