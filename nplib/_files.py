@@ -325,15 +325,15 @@ def cache_folders() -> Iterator[Path]:
         temporary = Path(tempfile.gettempdir())
         own = temporary / f"nplib-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
         # Python turns to the working folder if it finds none for temporary files.
-        if temporary != Path.cwd() and (_is_private(own) or not os.path.lexists(own)):
+        private = not own.is_symlink() and own.is_dir() and only_writable_by(own)
+        if temporary != Path.cwd() and (private or not os.path.lexists(own)):
             yield own
 
 
-def _is_private(folder: Path) -> bool:
-    """Whether nobody else can have put anything into a folder."""
-    about = os.lstat(folder) if os.path.lexists(folder) else None
-    own = about is not None and about.st_uid == getattr(os, "getuid", lambda: 0)()
-    return own and stat.S_ISDIR(about.st_mode) and not about.st_mode & 0o022
+def only_writable_by(path: Path | int, *others: int) -> bool:
+    """Whether nobody but this user, root, and others by their number, can have written to a path or an open file."""
+    about = os.stat(path)
+    return not hasattr(os, "getuid") or (about.st_uid in (os.getuid(), 0, *others) and not about.st_mode & 0o022)
 
 
 def cache_folder() -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -247,9 +249,44 @@ def test_compiled_functions_are_kept_and_made_anew_when_damaged_or_changed(tmp_p
         done = run_compiled(tmp_path)
         assert done.stdout == "42 0\n" and f"{kept} is damaged" in done.stderr
         assert run_compiled(tmp_path).stdout == "42 1\n"
+    done = run_compiled(tmp_path, PYTHONOPTIMIZE="2")
+    assert done.stdout == "42 1\n" and not done.stderr
     (tmp_path / "module.py").write_text(MODULE.format(factor=3))
     assert run_compiled(tmp_path).stdout == "63 0\n"
     assert not kept.exists() and len(list(tmp_path.rglob("*.compiled"))) == 1
+
+
+def test_compiled_functions_are_no_pickles_and_only_those_that_nobody_else_can_have_written_are_used(tmp_path):
+    (tmp_path / "module.py").write_text(MODULE.format(factor=2))
+    old = os.umask(0)  # as where a group shares all files
+    try:
+        assert run_compiled(tmp_path).stdout == "42 0\n"
+    finally:
+        os.umask(old)
+    (kept,) = tmp_path.rglob("*.compiled")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o644 and not kept.parent.stat().st_mode & 0o022
+    about = json.loads(kept.read_bytes()[32:].partition(b"\n")[0])
+    assert about["returns"] == "<i8"
+    harms = [lambda: kept.chmod(0o664)]
+    if os.getuid() == 0:
+        harms.append(lambda: os.chown(kept, 12345, 12345))
+    for harm in harms:
+        harm()
+        done = run_compiled(tmp_path)
+        assert done.stdout == "42 0\n" and f"{kept} could have been written by another user" in done.stderr
+        assert run_compiled(tmp_path).stdout == "42 1\n"
+    # Whole, and that of another function.
+    data = kept.read_bytes()
+    (tmp_path / "module.py").write_text(MODULE.format(factor=3))
+    assert run_compiled(tmp_path).stdout == "63 0\n"
+    (kept,) = tmp_path.rglob("*.compiled")
+    kept.write_bytes(data)
+    assert run_compiled(tmp_path).stdout == "63 0\n"
+
+
+def test_no_module_reads_pickles():
+    for path in Path(_files.__file__).parent.rglob("*.py"):
+        assert not re.search(r"import pickle|pickle\.load|torch\.load|joblib\.load|allow_pickle=True", path.read_text())
 
 
 def test_compiled_functions_need_no_folder_that_can_be_written(tmp_path):
