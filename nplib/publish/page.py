@@ -4,11 +4,12 @@ Sentences stand in Markdown cells and name their numbers; a code cell hands thes
 
     show(mse=mean_sd(outcome.figures()["mse_percent2"], ".2f", "points²"), poor=percent(0.0126), cells=len(benchmark))
 
-    172 cells give an error of {glue:text}`mse`; {glue:text}`poor` of all {glue:text}`cells` cells are poor.
+    172 cells give an error of {eval}`show.mse`; {eval}`show.poor` of all {eval}`show.cells` cells are poor.
 
-The page then reads "3.67 ± 0.03 points² (10 seeds); 1.3 % of all 423,624". A name is handed over once a page, whatever
-the data (``UNKNOWN`` where they cannot tell). The cell carries the tag ``remove-cell``: the book hides it, while
-JupyterLab, which does not read such names, shows what it handed over. Tables are of tidy frames, a row an observation::
+The page then reads "3.67 ± 0.03 points² (10 seeds); 1.3 % of all 423,624", in JupyterLab (by jupyterlab-myst, which
+asks the kernel) as in the book (by myst-nb's ``glue``). A name is handed over once a page, whatever the data
+(``UNKNOWN`` where they cannot tell). The cell carries the tag ``remove-cell``: the book hides it. Tables are of tidy
+frames, a row an observation::
 
     table(frame, rows="labels", columns="predictor", value="tau", style=".3f", caption="Kendall tau by labels.")
 
@@ -45,11 +46,17 @@ UNKNOWN = "–"
 LEAST_DRAWS = 8  # an interval of fewer is wider than what it is asked about, and its own width is chance
 
 
+class _Shown(str):
+    """A text that looks the same where its representation is shown."""
+
+    __repr__ = str.__str__
+
+
 def show(**numbers: str | int) -> Markdown:
     """Hand numbers to the sentences of the page: text as it is, whole numbers with commas; see above.
 
     Returns:
-        Markdown: What was handed over, for readers in JupyterLab.
+        Markdown: What was handed over, as a list.
     """
     texts = {}
     for name, value in numbers.items():
@@ -57,6 +64,7 @@ def show(**numbers: str | int) -> Markdown:
             raise UserError(f"{name} is {value!r}; say how it is written: mean_sd, percent, interval, or a text")
         texts[name] = _set_off(value if isinstance(value, str) else f"{value:,}")
         glue(name, texts[name], display=False)
+        setattr(show, name, _Shown(texts[name]))
     return Markdown("\n".join(f"- `{name}`: {plain(text)}" for name, text in texts.items()))
 
 

@@ -115,21 +115,28 @@ def _copy(path: Path, target: Path) -> None:
     shutil.copyfile(path, target)
 
 
+def with_numbers(source: str) -> str:
+    """The Markdown of a notebook's cell with what JupyterLab asks the kernel for in words of myst-nb."""
+    return re.sub(r"\{eval\}`show\.(\w+)`", r"{glue:text}`\1`", source)
+
+
 def _make_page(page: Path, warning: str) -> None:
-    """Refuse scripts in the outputs of a notebook, and put a warning below its title."""
+    """Refuse scripts in the outputs of a notebook, let its sentences find their numbers, and warn below its title."""
     content = json.loads(page.read_text(encoding="utf8"))
     shown = [output.get("data", {}) for cell in content["cells"] for output in cell.get("outputs", ())]
     for text in ("".join(data[kind]) for data in shown for kind in _SHOWN if kind in data):
         if found := _Active(text).found:
             raise PagesFailed(f"{page}: an output holds {found[0][:80]!r}, which a browser might run; escape it")
-    for cell in content["cells"] if warning else ():
-        source = "".join(cell["source"])
-        if cell["cell_type"] == "markdown" and (title := re.search("^# .*$", source, re.MULTILINE)):
-            cell["source"] = f"{source[: title.end()]}\n\n:::{{warning}}\n{warning}\n:::\n{source[title.end() :]}"
-            page.write_text(json.dumps(content), encoding="utf8")
-            return
-    if warning:
+    box = f"\n\n:::{{warning}}\n{warning}\n:::\n" if warning else ""
+    for cell in content["cells"]:
+        if cell["cell_type"] == "markdown":
+            source = cell["source"] = with_numbers("".join(cell["source"]))
+            if box and (title := re.search("^# .*$", source, re.MULTILINE)):
+                cell["source"] = source[: title.end()] + box + source[title.end() :]
+                box = ""
+    if box:
         raise PagesFailed(f"{page} has no title, below which a warning is to stand; give it a line such as: # Search")
+    page.write_text(json.dumps(content), encoding="utf8")
 
 
 def build_html(source: Path, project: Path, environment: Mapping[str, str]) -> Path:

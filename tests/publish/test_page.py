@@ -1,5 +1,6 @@
 """What a page says: numbers reach its sentences, tables are read as meant, verdicts need draws, results come back."""
 
+import copy
 import html
 import re
 from dataclasses import replace
@@ -26,9 +27,10 @@ from nplib.publish.page import (
     table,
     verdict,
 )
+from nplib.publish.pages import with_numbers
 from nplib.publish.results import ResultsMissing, results_path
 
-SENTENCE = "An error of {glue:text}`mse`, {glue:text}`poor` of all {glue:text}`cells` cells."
+SENTENCE = "An error of {eval}`show.mse`, {eval}`show.poor` of all {eval}`show.cells` cells."
 CODE = """
 from nplib.publish.page import mean_sd, percent, show
 show(mse=mean_sd([3.6, 3.7], ".2f", "points²"), poor=percent(0.0126), cells=423_624)
@@ -50,6 +52,10 @@ def read(notebook, folder) -> str:
     """The text that a reader of the page sees, once the book's own parser has made HTML of it."""
     from docutils.core import publish_string
     from myst_nb.docutils_ import Parser
+
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        cell.source = with_numbers(cell.source)
 
     settings = {"nb_execution_mode": "off", "nb_output_folder": str(folder), "report_level": 2, "halt_level": 2}
     page = publish_string(
