@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 import nplib
 from nplib._files import write_json
 from nplib.benchmark import SURROGATE
 from nplib.errors import UserError
+from nplib.publish.page import interval, mean_sd, percent, verdict
 from nplib.publish.project import find_project
 from nplib.publish.results import ResultsMissing, load_results
+from nplib.studies.published import ONE_STAGE
 
 NOTEBOOKS = ("04_train", "05_classifier", "06_noise_case_study", "08_search", "09_few_labels")
 RECORDED = "recorded.json"
@@ -68,6 +73,46 @@ def findings(folder: str | os.PathLike = "", project: str | os.PathLike = ".") -
     if here is None:
         raise ResultsMissing(problem)
     return here
+
+
+def numbers(found: Mapping) -> dict[str, str]:
+    """What the sentences of the front page name, as they are to be read, from what :func:`findings` gives."""
+    trained, staged, noisy, searched, few = found["results"].values()
+
+    def needed(name: str) -> str:
+        """Trainings to get where evolution is after 5,000, and their interval."""
+        of = searched["factors_to_reach"].get(f"{name}, test")
+        if of is None or of["needed"] is None:
+            return "more than were tried"
+        low, high = (math.nan if end is None else end for end in of["interval"])
+        return f"{of['needed']:,} ({interval(low, high, ',.0f')})"
+
+    def tau_of(name: str, count: int) -> str:
+        return mean_sd(few["kendall_tau"].get(name, {}).get(str(count), []), ".3f", of="draws")
+
+    both, first = staged["all_cells"], trained["settings"][ONE_STAGE.name]
+    kind = "the surrogate, which is a model" if found["source"] == SURROGATE else found["source"]
+    where = f"recorded on {found['recorded']} by version {found['version']}" if found["recorded"] else "this build"
+    few_draws = ", a quick one of few draws" if found["quick"] else ""
+    return {
+        "of_what": f"Data: {kind}; numbers are of {where}{few_draws}.",
+        "mse": mean_sd(first["mse_percent2"], ".2f", "points²"),
+        "tau": mean_sd(first["kendall_tau"], ".3f"),
+        "ceiling": interval(*trained["ceilings"][ONE_STAGE.name]["kendall_tau"], ".2f"),
+        "poor_error": percent(noisy["poor_share_of_error"], 0),
+        "stages": verdict(
+            np.subtract(both["two stages"]["kendall_tau"], both["one stage"]["kendall_tau"]),
+            "Two stages rank all cells better",
+            "One stage ranks all cells better",
+        ),
+        "constant": f"{staged['constant_mse_percent2_passing']:.2f}",
+        "needed_one": needed("one stage"),
+        "needed_two": needed("two stages"),
+        "needed_gp": needed("Gaussian process"),
+        "plain_43": tau_of("plain", 43),
+        "plain_172": tau_of("plain", 172),
+        "network_172": tau_of("network", 172),
+    }
 
 
 def record(folder: str | os.PathLike, project: str | os.PathLike) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -39,14 +38,8 @@ def measured(space) -> Benchmark:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory, predictor, measured):
+def page(browser, tmp_path_factory, predictor, measured):
     """The page in a browser, opened from a folder."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        reason = "no chromium to open pages with; on Debian: apt-get install chromium"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
-
     folder = tmp_path_factory.mktemp("page")
     for name in ("draw_a_cell.js", "book.css"):
         shutil.copy(PROJECT / "book" / "_static" / name, folder)
@@ -54,15 +47,13 @@ def page(tmp_path_factory, predictor, measured):
     write_playground(folder, predictor, predicted, measured, {"a diamond": DIAMOND})
     shutil.copy(folder / "_static" / NAME, folder)
     (folder / "page.html").write_text(PAGE)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        errors = []
-        page.on("pageerror", lambda error: errors.append(error))
-        page.goto((folder / "page.html").as_uri())
-        yield page
-        browser.close()
-        assert not errors
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    errors = []
+    page.on("pageerror", lambda error: errors.append(error))
+    page.goto((folder / "page.html").as_uri())
+    yield page
+    page.close()
+    assert not errors
 
 
 def set_cell(page, cell: Cell) -> None:
