@@ -6,8 +6,12 @@ DATA ?=
 OFFICIAL ?=
 WORKERS ?= auto
 ARGS ?=
+TORCH ?=
 
 BIN := .venv/bin
+PIP = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
+# The locks name all there is, so that nothing is installed whose hash is not known.
+LOCKED = $(PIP) --no-deps --require-hashes
 BOOK_OPTIONS = $(if $(filter-out 0,$(QUICK)),--quick) $(if $(DATA),--data "$(DATA)")
 
 .DEFAULT_GOAL := help
@@ -27,7 +31,7 @@ help:
 	@echo "make lint     look for faults of style in code and notebooks"
 	@echo "make format   mend those that can be mended, and strip the notebooks"
 	@echo "make clean    remove what was built; neither .venv nor data"
-	@echo "PYTHON=python3.12 chooses the Python that .venv is made with."
+	@echo "PYTHON=python3.12 chooses the Python that .venv is made with; TORCH=... another build of torch (CONTRIBUTING.md)."
 
 book: env $(if $(filter-out 0,$(OFFICIAL)),.venv/official)
 	@$(BIN)/nplib book $(BOOK_OPTIONS)
@@ -55,7 +59,7 @@ clean:
 env: .venv/package
 
 # Made anew, not mended, when the lock changes: what it no longer names would stay.
-.venv/packages: requirements.lock
+.venv/packages: requirements.lock requirements-cuda.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	    echo "nplib needs Python 3.11 or newer; $(PYTHON) is $$(command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1 || echo not there)." >&2; \
 	    echo "Name a newer one: make PYTHON=/path/to/python3" >&2; \
@@ -64,7 +68,13 @@ env: .venv/package
 	@rm -rf .venv
 	@$(PYTHON) -m venv .venv
 	@echo "Installing $$(grep -c == requirements.lock) packages; the first time they are downloaded"
-	@$(call show_progress,$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r requirements.lock)
+	@# Of several builds pip takes the one from an index, whose hash it knows beforehand: one on this disk goes first.
+	@$(if $(TORCH),$(call show_progress,$(PIP) $(TORCH)),sed -n '/^torch==/,/[^\]$$/p' requirements.lock \
+	    | $(LOCKED) --quiet --no-index -r /dev/stdin >/dev/null 2>&1 || true)
+	@$(call show_progress,$(LOCKED) -r requirements.lock)
+	@if $(BIN)/python -m pip show torch | grep -q '^Requires: .*nvidia'; then \
+	    $(call show_progress,$(LOCKED) -r requirements-cuda.lock); fi
+	@lacking=$$($(BIN)/python -m pip check) || { echo "$$lacking" >&2; exit 1; }
 	@touch $@
 
 .venv/package: .venv/packages pyproject.toml
@@ -74,9 +84,8 @@ env: .venv/package
 
 # The official library is in no package index; git gets it from its repository. Both locks, so that the first stays.
 .venv/official: .venv/package requirements-tensorflow.lock
-	@$(call show_progress,$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off \
-	    -r requirements.lock -r requirements-tensorflow.lock)
-	@$(call show_progress,$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-deps \
+	@$(call show_progress,$(LOCKED) -r requirements.lock -r requirements-tensorflow.lock)
+	@$(call show_progress,$(PIP) --no-deps \
 	    "nasbench @ git+https://github.com/google-research/nasbench")
 	@touch $@
 

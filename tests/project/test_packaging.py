@@ -35,12 +35,16 @@ PLATFORMS = [
 ]
 
 
+def entries_of(name: str) -> list[str]:
+    """The entries of a lock file, each with its hashes."""
+    return re.findall(r"^[^#\s](?:[^\n]*\\\n)*[^\n]*", (PROJECT / name).read_text(), re.MULTILINE)
+
+
 def requirements_of(name: str) -> list[Requirement]:
-    """The lines of a lock file."""
-    lines = (PROJECT / name).read_text().splitlines()
-    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return [Requirement(entry.partition("\\\n")[0]) for entry in entries_of(name)]
 
 
+LOCKS = ["requirements.lock", "requirements-cuda.lock", "requirements-tensorflow.lock"]
 LOCK = requirements_of("requirements.lock")
 TENSORFLOW_LOCK = requirements_of("requirements-tensorflow.lock")
 EXTRAS = DECLARED["optional-dependencies"]
@@ -113,17 +117,26 @@ def test_the_conda_environment_has_a_python_for_everything_in_it():
         assert (f"3.{minor}.0" in specifier) == fits
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-tensorflow.lock"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_holds_exact_versions_and_nothing_of_the_machine_it_was_made_on(name):
     entries = requirements_of(name)
     for entry in entries:
         (specifier,) = entry.specifier
         assert specifier.operator == "==" and "*" not in specifier.version and "+" not in specifier.version, entry
         assert entry.url is None and not entry.extras, entry
-        assert not entry.name.startswith(("nvidia-", "triton")), entry
+        assert entry.name.startswith(("nvidia-", "cuda-", "triton")) == ("cuda" in name), entry
     names = [canonicalize_name(entry.name) for entry in entries]
     assert names == sorted(names)
-    assert not re.search(r"://|@|--|\.org|\.com|file:", (PROJECT / name).read_text().replace("--no-deps -e .", ""))
+    text = re.sub(r"--(no-deps|hash=)", "", (PROJECT / name).read_text())
+    assert not re.search(r"://|@|--|\.org|\.com|file:", text)
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_entry_of_a_lock_has_hashes(name):
+    assert len(entries_of(name)) == len(re.findall("^[a-z].*==", (PROJECT / name).read_text(), re.MULTILINE))
+    for entry in entries_of(name):
+        hashes = re.findall(r"\\\n    --hash=sha256:([0-9a-f]{64})(?![0-9a-f])", entry)
+        assert len(hashes) == entry.count("hash") == len(set(hashes)) > 0, entry
 
 
 def test_the_lock_is_complete_on_every_platform():
@@ -259,7 +272,7 @@ def make(tmp_path):
     """Run make on a copy of the Makefile alone, so that nothing here is made or removed."""
     if shutil.which("make") is None:
         pytest.fail("make is not installed; it is what the project is built with")
-    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+    for name in ("Makefile", "pyproject.toml", *LOCKS):
         shutil.copy(PROJECT / name, tmp_path)
     # The tests may themselves be run by a make with variables of its own.
     inherited = ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "PYTHON", "QUICK", "DATA", "ARGS")
@@ -324,6 +337,17 @@ def test_the_environment_is_made_anew_when_the_lock_changes_and_only_then(make, 
     os.utime(tmp_path / "requirements.lock", (later, later))
     planned = make("-n", "env").stdout
     assert planned.index("rm -rf .venv") < planned.index("-m venv") < planned.index("--editable .")
+
+
+def test_nothing_is_installed_whose_hash_is_not_known(make, tmp_path):
+    """But a build of torch that is asked for, and the project itself, which is built with what is there."""
+    planned = make("-n", ".venv/official", "TORCH=torch==2.13.0 --index-url elsewhere").stdout
+    installs = [line for line in planned.replace("\\\n", " ").splitlines() if "pip install" in line]
+    asked, *checked, package, tensorflow, official = installs
+    assert "torch==2.13.0 --index-url elsewhere" in asked and "require-hashes" not in asked
+    assert [line.count("--no-deps --require-hashes -r requirements") for line in (*checked, tensorflow)] == [1, 1, 1]
+    assert "--no-deps --no-build-isolation --editable ." in package and "--no-deps" in official
+    assert "TORCH" not in planned and "elsewhere" not in make("-n", "env").stdout
 
 
 @pytest.mark.parametrize("status", [0, 3])
