@@ -118,9 +118,6 @@ ASKED_ABOUT = ("01bcceabc42489b3af4b4496e333a86e", "003d4f8e9c5a066d7b248230d8a4
 # epochs, and from single runs beside the mean of three of some 60 cells of at most five vertices for shorter budgets.
 WITHIN_CELL_BY_BUDGET = {4: 0.071, 12: 0.068, 36: 0.014, 108: 0.0054}
 WITHIN_CELL_MEDIAN = 0.0036
-# How well 54 cells know the two at 108 epochs, and the sd of test accuracy: the standard error of each, by drawing the
-# cells anew with replacement.
-WITHIN_CELL_ERROR = 0.0005
 # How that at 108 epochs depends on a cell's mean accuracy: smoothed from the runs of 94 cells, pooled in bins.
 WITHIN_CELL_BY_ACCURACY = (
     (0.80, 0.86, 0.90, 0.92, 0.935, 0.95),

@@ -44,7 +44,14 @@ from nplib.studies.published import (
     WITHIN_CELL_MEDIAN,
     WITHIN_CELL_RANGE,
 )
-from nplib.studies.surrogate_report import measure_half, measure_held_out, measure_pairs, measure_run, measure_sample
+from nplib.studies.surrogate_report import (
+    apart_sd,
+    measure_half,
+    measure_held_out,
+    measure_pairs,
+    measure_run,
+    measure_sample,
+)
 
 LAST = BUDGETS[-1]
 # Above what a failed run reaches, below what any other does at 36 and 108 epochs. Shorter budgets have no such gap: a
@@ -287,9 +294,9 @@ def fit_run_noise(
 ) -> tuple[dict, dict]:
     """Noise of a run of 108 epochs and effects of cells about the prior: the beginning of ``scatter`` and ``tables``.
 
-    A run's noise is known by how far its surprise goes with its difference from the best of three, in the sample; how
-    much cells alike differ in noise, by what is known of three runs of a cell. Effects are the rest of what trees leave
-    unexplained.
+    How noise depends on a cell is known by how far a run's surprise goes with its difference from the best of three, in
+    the sample; how large it is, by the spread of that difference; how much cells alike differ in noise, by what is
+    known of three runs of a cell. Effects are the rest of what trees leave unexplained.
 
     Args:
         prior, test (array, shape (N,)): As :func:`expect_run` gives and takes them.
@@ -302,6 +309,7 @@ def fit_run_noise(
     rows, best = rows[both], best[both]
     part = np.digitize(prior[rows], np.quantile(prior[rows], NOISE_CUTS))
     real = _own_noise(z[rows] - prior[rows], test[rows] - best, part)
+    spread = apart_sd(best, test[rows])
     many = np.tile(rows, COPIES)
     knots = [float(prior[rows][part == p].mean()) for p in range(len(real))]
     most = np.interp(knots, *residual) * (1 - LEAST_EFFECT) ** 0.5 / TEST_NOISE
@@ -319,7 +327,7 @@ def fit_run_noise(
     around = np.array([knots[-1], *beyond])[:, None] + [-0.25, 0.25]
     rise = np.diff(accuracy_of_latent(around, tables[f"test_{LAST}"]))[:, 0]
     steeper = rise[0] / rise[1:]
-    for step in range(20):
+    for step in range(25):
         scatter["noise_sd"][str(LAST)] = ([*knots, *beyond], [*noise, *(noise[-1] * steeper)])
         noise_there = np.interp(residual[0], *scatter["noise_sd"][str(LAST)])
         scatter["effect_sd"][str(LAST)] = unexplained(residual, TEST_NOISE * noise_there)
@@ -328,8 +336,11 @@ def fit_run_noise(
         top = drawn.validation[LAST].max(axis=1)
         tables[str(LAST)] = table_of(np.quantile(top, QUANTILES), best, QUANTILES)
         run = drawn.test[LAST][:, 0]
-        apart = accuracy_of_latent(run, tables[f"test_{LAST}"]) - accuracy_of_latent(top, tables[str(LAST)])
-        ratio = real / _own_noise(run - prior[many], apart, np.tile(part, COPIES))
+        tests = accuracy_of_latent(run, tables[f"test_{LAST}"])
+        tops = accuracy_of_latent(top, tables[str(LAST)])
+        if step >= 10:  # drawn in as outliers are, covariances alone make it too small
+            real *= (spread / apart_sd(tops, tests)) ** 0.5
+        ratio = real / _own_noise(run - prior[many], tests - tops, np.tile(part, COPIES))
         noise = np.minimum(noise * ratio**0.5, most)
         pooled, median = _within_cells(drawn, LAST, tables[str(LAST)])
         wider = np.log(WITHIN_CELL_BY_BUDGET[LAST] / WITHIN_CELL_MEDIAN) - np.log(pooled / median)
