@@ -111,7 +111,7 @@ Json = Annotated[
     typer.Option("--json", metavar="FILE", help="Write everything as JSON; - for the standard output, with no other."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
-Predictor = Literal["gcn", "gp"]
+Predictor = Literal["gcn", "gp", "gp-plain"]
 
 # What only a graph network has.
 NETWORK = ("hidden", "learning_rate", "epochs", "dropout", "weight_decay", "batch_size")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,7 +24,7 @@ SHARE_FIRST = 0.5  # of a budget, that is trained at random where nobody says ho
 RIVAL_SEEDS = 20
 POPULATION = 100  # of the evolution held against it, or all cells where there are fewer
 SHOWN, DRAWN = 10, 6  # proposed cells that are told and drawn
-OF_A_BENCHMARK = ("data", "rounds", "seeds")
+OF_A_BENCHMARK = ("data", "rounds", "seeds", "keep_by")
 
 
 def search(
@@ -33,12 +34,23 @@ def search(
     ],
     first: Annotated[
         int | None,
-        typer.Option(metavar="CELLS", min=1, help="Of them drawn at random, to learn from; half if not given."),
+        typer.Option(metavar="CELLS", min=1, help="Of them trained first, to learn from; half if not given."),
     ] = None,
+    design: Annotated[
+        Literal["random", "variance"],
+        typer.Option(help="Which are first: random ones, or those that leave a Gaussian process least unsure."),
+    ] = "random",
     predictor: Annotated[
-        Literal["gcn", "two-stage", "gp"],
-        typer.Option(help="What learns: Gaussian process; graph network, the paper's; one behind a classifier."),
-    ] = "gp",
+        Literal["gcn", "two-stage", "gp", "gp-plain"] | None,
+        typer.Option(
+            help="What learns: Gaussian process, gp-plain with nothing chosen by other labels; graph network, the "
+            "paper's; one behind a classifier. If not given: gp; of labels of your own gp-plain."
+        ),
+    ] = None,
+    keep_by: Annotated[
+        Literal["run", "posterior"],
+        typer.Option(help="Keep the cell with the best run, or by what a Gaussian process makes of all runs."),
+    ] = "run",
     rounds: Annotated[
         int,
         typer.Option(metavar="NUMBER", min=1, help="Train the proposed cells in so many parts; learn anew after each."),
@@ -65,15 +77,18 @@ def search(
 ) -> None:
     """Find the best cell that a budget of trainings can buy.
 
-    Random cells are trained, a predictor learns from them and predicts
+    Some cells are trained, a predictor learns from them and predicts
     all cells, the best predicted are trained, and the best by
     validation accuracy is kept. Trainings are looked up in a benchmark,
     or are your own. --output writes the proposed cells, --picture draws
-    the kept and the first of them. Examples:
+    the search beside others, the cell kept and the first proposed.
+    Examples:
 
     nplib search --budget 192 --seeds 10
 
     nplib search --budget 192 --first 172 --predictor gcn
+
+    nplib search --budget 100 --first 28 --design variance --rounds 9
 
     nplib search --budget 100 --plan train.csv
 
@@ -85,7 +100,9 @@ def search(
     if plan is not None:
         common.refuse(context, (*OF_A_BENCHMARK, "output", "picture", "json_file"), why.format("--plan"))
     if labels is not None:
-        common.refuse(context, (*OF_A_BENCHMARK, "first"), why.format("--labels"))
+        common.refuse(context, (*OF_A_BENCHMARK, "first", "design"), why.format("--labels"))
+    # Columns, priors and scale of "gp" were chosen with labels of NASBench-101, and others' may be of another task.
+    predictor = predictor or ("gp" if labels is None else "gp-plain")
     out = common.Results(json_file, picture, [plan, output], overwrite)
     if labels is not None and labels.resolve() in out.targets:
         raise UserError(f"{labels} would be read and written; choose another name for what is written")
@@ -101,16 +118,17 @@ def search(
         from nplib.training import choose_device
         from nplib.two_stage import TwoStageFailed
     asked = {"budget": budget, "predictor": predictor, "device": str(choose_device(device))}
-    asked |= {"device": None} if predictor == "gp" else {}
+    asked |= {"device": None} if predictor.startswith("gp") else {}
     try:
         if labels is None:
             check_learnable(predictor, first, f"--first is {first} of a budget of {budget}")
         if plan is not None:
-            _plan(out, plan, budget, first, seed)
+            _plan(out, plan, budget, first, design, seed)
         elif labels is not None:
             _next_cells(out, asked, seed, labels, output)
         else:
-            _search(out, asked, first, rounds, range(seed, seed + seeds), data, output)
+            how = {"rounds": rounds, "design": design, "keep_by": keep_by}
+            _search(out, asked, first, how, range(seed, seed + seeds), data, output)
     except TwoStageFailed as error:
         raise BadSearch(f"{error}. Here: give more random cells (--first), or another --predictor") from None
     out.end()
@@ -122,20 +140,23 @@ def check_learnable(predictor: str, count: int, what: str) -> None:
     from nplib.search.trainings import BadSearch
     from nplib.training import paper_config
 
-    least, why = (GPConfig() if predictor == "gp" else paper_config(max(count, 1))).least_cells
+    least, why = (GPConfig() if predictor.startswith("gp") else paper_config(max(count, 1))).least_cells
     if count < least:
         raise BadSearch(f"{what}, and nothing can be learned from so few: {why}. There must be {least} or more")
 
 
-def _plan(out: common.Results, plan: Path, budget: int, first: int, seed: int) -> None:
-    """Write the random cells that a search begins with."""
-    from nplib.search import draw_cells
+def _plan(out: common.Results, plan: Path, budget: int, first: int, design: str, seed: int) -> None:
+    """Write the cells that a search begins with."""
     from nplib.search.cell_table import write_cells
-    from nplib.space import SPACE_SIZE, load_space
+    from nplib.search.designs import first_cells
+    from nplib.space import load_space
 
-    write_cells(plan, load_space(), draw_cells(SPACE_SIZE, first, seed), overwrite=out.overwrite)
+    space = load_space()
+    with waiting("choosing cells"):
+        write_cells(plan, space, first_cells(space.cells, first, seed, design), overwrite=out.overwrite)
+    chosen = "random cells" if design == "random" else "cells that tell most of the others,"
     out.say(
-        f"{plan}: {first:,} random cells to train. Fill in their validation_accuracy (fractions), then: "
+        f"{plan}: {first:,} {chosen} to train. Fill in their validation_accuracy (fractions), then: "
         f"nplib search --budget {budget} --labels {plan}"
     )
 
@@ -202,7 +223,7 @@ def _search(
     out: common.Results,
     asked: Mapping[str, object],
     first: int,
-    rounds: int,
+    how: Mapping[str, Any],
     seeds: range,
     data: str,
     output: Path | None,
@@ -212,19 +233,20 @@ def _search(
     from nplib.search import Trainings, evolution, predictor_search, random_search
     from nplib.search.cell_table import write_cells
 
-    budget, predictor = asked["budget"], asked["predictor"]
+    budget, predictor, rounds = asked["budget"], asked["predictor"], how["rounds"]
     benchmark = common.load(data)
     trainings = Trainings.of(benchmark)
     trainings.check_queries(budget, "--budget")
     out.about(benchmark)
     out.say(
-        f"a budget of {budget:,} trainings: {first:,} random cells, then the {budget - first:,} best predicted "
-        f"({predictor}, {counted(rounds, 'round')}), {f'seed {seeds[0]}' if len(seeds) == 1 else f'{len(seeds)} seeds'}"
+        f"a budget of {budget:,} trainings: {first:,} {'random' if how['design'] == 'random' else 'designed'} cells, "
+        f"then the {budget - first:,} best predicted ({predictor}, {counted(rounds, 'round')}), "
+        + (f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds")
         + (f", {asked['device']}" if asked["device"] else "")
     )
     with waiting("learning, and predicting all cells"):
         propose = _proposer(asked, benchmark, first)
-        found = predictor_search(trainings, propose, first, budget - first, seeds, rounds=rounds, progress=rounds > 1)
+        found = predictor_search(trainings, propose, first, budget - first, seeds, progress=rounds > 1, **how)
     with waiting("searching without a predictor"):
         size = min(POPULATION, len(trainings))
         tournament = {"population_size": size, "tournament_size": min(10, size)}
@@ -239,9 +261,15 @@ def _search(
         out.write("proposed cells", output, lambda file: write_cells(file, benchmark, cells, seen, out.overwrite))
     drawn = [benchmark.cell(cell) for cell in (found.best_cell[0], *cells[: DRAWN - 1])]
     titles = [f"kept: {100 * found.best_seen[0, -1]:.2f} %", *(f"{100 * value:.2f} %" for value in seen[: DRAWN - 1])]
-    out.draw(benchmark, lambda plots: plots.draw_cells(drawn, titles))
+
+    def picture(_plots: ModuleType) -> object:
+        from nplib.plots.search import found as draw_search
+
+        return draw_search(searches, drawn, titles, _what(trainings))
+
+    out.draw(benchmark, picture)
     ours, *others = judged.values()
-    about = {"first": first, "best": budget - first, "rounds": rounds}
+    about = {"first": first, "best": budget - first, **how}
     about |= {"data": common.described(benchmark) | {"has_test": trainings.has_test}}
     reports = {
         "searches": [_report(benchmark, found, ours, number) for number in range(len(seeds))],
@@ -305,8 +333,8 @@ def _percent(judged: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _tell_kept(out: common.Results, trainings: Trainings, history: Histories, judged: Mapping[str, np.ndarray]) -> None:
     cell, query = int(history.best_cell[0]), int(history.place[0, -1])
-    random = query < history.first
-    out.say(f"kept, {f'random cell {query + 1}' if random else f'proposed cell {query - history.first + 1}'}:")
+    begun = query < history.first
+    out.say(f"kept, {f'first cell {query + 1}' if begun else f'proposed cell {query - history.first + 1}'}:")
     out.cell(trainings.benchmark, cell)
     runs = trainings.seen.shape[1]
     of_runs = f"; mean of {runs} runs: {100 * trainings.mean_seen[cell]:.2f} %" if runs > 1 else ""

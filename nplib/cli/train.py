@@ -47,7 +47,10 @@ def train(
     eval_split: common.EvalSplit = "all",
     predictor: Annotated[
         common.Predictor,
-        typer.Option(help="gcn: graph network, the paper's. gp: Gaussian process, better with few labels and faster."),
+        typer.Option(
+            help="gcn: graph network, the paper's. gp: Gaussian process, better with few labels and faster. gp-plain: "
+            "the same with nothing chosen by other labels."
+        ),
     ] = "gcn",
     hidden: common.Hidden = 144,
     learning_rate: common.LearningRate = 1e-4,
@@ -114,7 +117,7 @@ def train(
     out = common.Results(json_file, picture, files, overwrite)
     if not two_stage:
         common.refuse(context, TWO_STAGE, "it is for --two-stage; add that, or leave it out")
-    if predictor == "gp":
+    if predictor != "gcn":
         common.refuse(context, (*common.NETWORK, "train_print_freq", "eval_print_freq"), common.NO_NETWORK)
     if two_stage:
         why = "two stages tell their figures at the end; leave it out"
@@ -130,8 +133,8 @@ def train(
         from nplib.training import TrainingConfig, choose_device
         from nplib.two_stage import TwoStageConfig
 
-    if predictor == "gp":
-        config = GPConfig()
+    if predictor != "gcn":
+        config = GPConfig.plain() if predictor == "gp-plain" else GPConfig()
     else:
         shape = PredictorConfig(hidden=hidden, dropout=dropout)
         config = TrainingConfig(epochs, learning_rate, weight_decay, batch_size, shape)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
 
+from nplib.cell import Cell
+from nplib.plots.cells import draw_cell
 from nplib.plots.style import BLUE, GREEN, GREY, ORANGE, PALETTE, POINTS_SHOWN, Axes, Figure, columns, finish
 from nplib.search.histories import Factor, Histories
 from nplib.search.trainings import Trainings
@@ -59,6 +62,29 @@ def accuracy_by_queries(
         if by in (factors or {}):
             _arrow(panel, factors[by])
     _legend(figure, axes[0])
+    return finish(figure)
+
+
+def found(searches: Mapping[str, Histories], cells: Sequence[Cell], titles: Sequence[str], what: str) -> Figure:
+    """What a search found: accuracy seen of the cell kept against trainings, and the cells that it kept and proposed.
+
+    Args:
+        searches (mapping of names to Histories): Of as many trainings each.
+        cells, titles: At most six.
+        what (str): Which accuracy it is.
+    """
+    figure = plt.figure(figsize=(9.0, 6.8))
+    places = figure.subplot_mosaic([["curve"] * 3, [0, 1, 2], [3, 4, 5]], height_ratios=(2.2, 1, 1))
+    curve = places["curve"]
+    for colour, (name, history) in zip(PALETTE, searches.items(), strict=False):
+        kept = slice(max(history.first, 1) - 1, history.queries)
+        _curve(curve, np.arange(history.queries)[kept] + 1, history.best_seen[:, kept], colour, name)
+    curve.set(xlabel="trainings", ylabel=f"{what} of the cell kept (%)")
+    curve.legend(fontsize=9)
+    for place in range(6):
+        places[place].axis("off")
+    for place, (cell, title) in enumerate(zip(cells, titles, strict=True)):
+        draw_cell(cell, places[place], title)
     return finish(figure)
 
 

@@ -16,7 +16,7 @@ from nplib.search.mlp import MLPConfig
 from nplib.training import Config, paper_config
 from nplib.two_stage.stages import TwoStageConfig
 
-PREDICTORS = ("gcn", "two-stage", "gp", "mlp")
+PREDICTORS = ("gcn", "two-stage", "gp", "gp-plain", "mlp")
 DEFAULT_GP = GPConfig()
 ACQUISITIONS = ("mean", "improvement", "bound", "thompson")
 # Cells that Thompson sampling chooses among, the best by upper bounds: joint draws of all would not fit in memory.
@@ -137,7 +137,8 @@ def make_proposer(name: str, everything: Cells, labels: int, **options) -> Propo
     """A proposer by the name of its predictor, with its usual settings for a number of labelled cells.
 
     Args:
-        name (str): ``"gcn"``, ``"two-stage"``, ``"gp"`` or ``"mlp"``.
+        name (str): ``"gcn"``, ``"two-stage"``, ``"gp"``, ``"gp-plain"`` (nothing in it was chosen by other labels) or
+            ``"mlp"``.
         everything (Cells): All cells of the benchmark.
         labels (int): How many cells it learns from at first.
         options: Of :func:`~nplib.search.proposers.best_predicted`.
@@ -148,5 +149,11 @@ def make_proposer(name: str, everything: Cells, labels: int, **options) -> Propo
     if name not in PREDICTORS:
         raise UserError(f"no predictor is called {name!r}; there are {', '.join(PREDICTORS)}")
     network = paper_config(labels)
-    configs = {"gcn": network, "two-stage": TwoStageConfig.of(network), "gp": DEFAULT_GP, "mlp": MLPConfig()}
+    configs = {
+        "gcn": network,
+        "two-stage": TwoStageConfig.of(network),
+        "gp": DEFAULT_GP,
+        "gp-plain": GPConfig.plain(),
+        "mlp": MLPConfig(),
+    }
     return best_predicted(everything, configs[name], **options)

@@ -14,7 +14,7 @@ from nplib.benchmark import Benchmark, empty_metrics
 from nplib.cell import Cell
 from nplib.cli.search import RIVAL_SEEDS
 from nplib.errors import UserError
-from nplib.search import draw_cells, evolution, predictor_search, random_search
+from nplib.search import draw_cells, evolution, predictor_search, random_search, variance_design
 from nplib.search.cell_table import ACCURACY, COLUMNS, HASH, read_labels, write_cells
 from nplib.search.proposers import make_proposer
 from nplib.search.trainings import Trainings
@@ -94,13 +94,38 @@ def test_it_is_the_search_of_the_library(here, predictor, rounds, seeds, first):
         assert report["others"][name]["mean_test"] == rival.best_test[:, -1].tolist()
 
 
+def test_designs_plain_predictors_and_posteriors_are_those_of_the_library(here):
+    chosen = {"predictor": "gp-plain", "design": "variance", "keep_by": "posterior", "rounds": 3, "first": 12}
+    report = report_of(*options(**chosen))
+    assert {name: report[name] for name in chosen} == chosen and report["device"] is None
+    benchmark = Benchmark.open("made.hdf5")
+    how = {"design": "variance", "keep_by": "posterior", "rounds": 3}
+    plain = make_proposer("gp-plain", benchmark.cells, 12)
+    history = predictor_search(Trainings.of(benchmark), plain, 12, 12, [0], **how)
+    (search,) = report["searches"]
+    assert search["kept"]["module_hash"] == benchmark.hashes[history.best_cell[0]].decode()
+    names = [benchmark.hashes[index].decode() for index in history.cells[0, 12:]]
+    assert [proposed["module_hash"] for proposed in search["proposed"]] == names
+
+
+def test_a_plan_can_be_a_design(here, space):
+    run("search", "--budget", "20", "--plan", "designed.csv", "--design", "variance", "--seed", "4")
+    names = [row[HASH] for row in table_of("designed.csv")]
+    assert names == [space.hashes[cell].decode() for cell in variance_design(space.cells, 10, 4)]
+
+
+def test_labels_of_ones_own_are_read_by_a_predictor_that_no_others_chose(here):
+    assert report_of(*own(predictor=None))["predictor"] == "gp-plain"
+    assert report_of(*options(predictor=None))["predictor"] == "gp"
+
+
 def test_it_names_the_cell_kept_and_how_it_stands(here, capsys):
     run(*options(output="proposed.csv", json="report.json"))
     said = capsys.readouterr().out
     (search,) = json.loads(Path("report.json").read_text())["searches"]
     assert "a budget of 24 trainings: 12 random cells, then the 12 best predicted (gcn, 1 round), seed 0, cpu\n" in said
     kept = search["kept"]
-    assert re.search(rf"^kept, (random|proposed) cell \d+:\n  {kept['module_hash']}\n", said, re.MULTILINE)
+    assert re.search(rf"^kept, (first|proposed) cell \d+:\n  {kept['module_hash']}\n", said, re.MULTILINE)
     assert f"  operations: {', '.join(kept['operations'])}\n" in said
     edges = re.search(r"^  edges: (.*)$", said, re.MULTILINE)[1].split()
     size = len(kept["operations"])

@@ -26,6 +26,9 @@ FACTORS = {"test": Factor(0.92, 4, 2, 1, 3, 4, by_rival=True), "seen": Factor(0.
 UNTESTED = Histories((0, 1), np.arange(8).reshape(2, 4), VALIDATION, np.full((2, 4), np.nan), SECONDS)
 
 
+CHAIN = Cell([[0, 1, 0], [0, 0, 1], [0, 0, 0]], ["input", "conv3x3-bn-relu", "output"])
+
+
 def made_up_trainings() -> Trainings:
     chains = [Cell(np.eye(4, k=1, dtype=int), ["input", a, b, "output"]) for a in OPERATIONS for b in OPERATIONS][:8]
     benchmark = Benchmark.from_cells(chains, empty_metrics(8))
@@ -34,6 +37,7 @@ def made_up_trainings() -> Trainings:
 
 DRAWN = {
     "accuracy_by_queries": lambda: plots_search.accuracy_by_queries({"a": HISTORY, "b": LATE}, 1, 4, FACTORS),
+    "found": lambda: plots_search.found({"a": HISTORY, "b": LATE}, [CHAIN], ["kept: 94.00 %"], "validation accuracy"),
     "accuracy_by_time": lambda: plots_search.accuracy_by_time({"a": HISTORY}, 3600 * np.array([0.5, 1, 2.5, 4, 9])),
     "seen_against_test": lambda: plots_search.seen_against_test(
         made_up_trainings(), {"best": np.array([3])}, ((0.8, 1.0), (0.9, 0.95))
@@ -48,6 +52,13 @@ def test_every_function_is_tried_here():
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
 def test_figures_are_closed_and_say_when_they_are_of_the_surrogate(draw):
     assert is_closed_and_marked_on_the_surrogate_alone(draw)
+
+
+def test_a_search_is_drawn_beside_others_and_above_its_cells():
+    curve, *cells = DRAWN["found"]().axes
+    assert [line.get_label() for line in curve.lines] == ["a (2)", "b (2)"]
+    np.testing.assert_allclose(curve.lines[0].get_ydata(), 100 * HISTORY.best_seen.mean(axis=0))
+    assert [axes.get_title() for axes in cells] == ["kept: 94.00 %", *[""] * 5]
 
 
 def test_the_mean_of_the_best_so_far_is_drawn_from_the_last_random_cell_on():
