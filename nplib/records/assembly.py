@@ -7,146 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from nplib._compiled import compiled
 from nplib._layout import BUDGETS, METRICS, METRICS_SHAPE, POINTS, RUNS, UNITS
 from nplib.records.decoding import UNKNOWN_PARAMETERS, Rows
 from nplib.records.frames import BadRecord
-from nplib.space import Space, adjacency_of_bits, operations_of_opcodes
+from nplib.space import SPACE_SIZE, Space, adjacency_of_bits, operations_of_opcodes
 
-# Why a record could not be placed.
-FINE, BAD_BUDGET, BAD_FIGURE, OTHER_GRAPH, TOO_MANY_RUNS = range(5)
+# Why a record cannot be placed, in the order in which that is looked for.
+BAD_BUDGET, TOO_MANY_CELLS, OTHER_HASH, OTHER_GRAPH, TOO_MANY_RUNS, BAD_FIGURE = range(6)
 
 _BUDGETS = np.array(BUDGETS)
 _LIMITS = np.array([1.0 if unit == "fraction" else np.finfo(np.float32).max for unit in UNITS], dtype=np.float32)
-
-
-class Cells(NamedTuple):
-    """What is known of each cell so far; arrays of more rows than there are cells, and the rest is not set."""
-
-    hashes: np.ndarray  # (C, 4) uint64, the 32 characters
-    vertices: np.ndarray  # (C,) int8
-    bits: np.ndarray  # (C,) int32, edges
-    opcodes: np.ndarray  # (C,) int32, operations
-    parameters: np.ndarray  # (C,) int32
-    metrics: np.ndarray  # (C, 4, 3, 2, 4) float32
-    runs: np.ndarray  # (C, 4) int8, found at each budget
-    first_record: np.ndarray  # (C,) int64
-    first_offset: np.ndarray  # (C,) int64
-
-    @classmethod
-    def empty(cls, count: int) -> Cells:
-        """Room for ``count`` cells; what is never set takes no memory."""
-        shapes = ((4,), (), (), (), (), METRICS_SHAPE, (len(BUDGETS),), (), ())
-        types = ("u8", "i1", "i4", "i4", "i4", "f4", "i1", "i8", "i8")
-        return cls(*(np.empty((count, *shape), dtype=kind) for shape, kind in zip(shapes, types, strict=True)))
-
-    def first(self, count: int) -> Cells:
-        return Cells(*(array[:count] for array in self))
-
-    def grown(self, count: int, capacity: int) -> Cells:
-        """The first ``count`` cells, with room for ``capacity``."""
-        cells = Cells.empty(capacity)
-        for old, new in zip(self.first(count), cells, strict=True):
-            new[:count] = old
-        return cells
-
-
-@compiled
-def _find_slot(slots, hashes, words, i):
-    """Where the hash ``words[i]`` stands in a table of rows with open addressing, or the free slot it is to get."""
-    mixed = np.uint64(0)
-    for k in range(4):
-        mixed = (mixed ^ words[i, k]) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
-    slot = np.int64(mixed & np.uint64(len(slots) - 1))
-    while True:
-        row = slots[slot]
-        if row < 0:
-            return slot
-        if (
-            hashes[row, 0] == words[i, 0]
-            and hashes[row, 1] == words[i, 1]
-            and hashes[row, 2] == words[i, 2]
-            and hashes[row, 3] == words[i, 3]
-        ):
-            return slot
-        slot = (slot + 1) & (len(slots) - 1)
-
-
-@compiled
-def _fill_slots(slots, hashes, count):
-    """Enter the first ``count`` hashes, all different."""
-    for slot in range(len(slots)):
-        slots[slot] = -1
-    for row in range(count):
-        slots[_find_slot(slots, hashes, hashes, row)] = row
-
-
-@compiled
-def _place(rows, words, offsets, first_record, same_graphs, cells, slots, count):
-    """Place records until one cannot be: (records placed, why the next one was not, its row, cells there are now)."""
-    row = 0
-    for i in range(len(offsets)):
-        budget = -1
-        for b in range(len(_BUDGETS)):
-            if rows.epochs[i] == _BUDGETS[b]:
-                budget = b
-        if budget < 0:
-            return i, BAD_BUDGET, row, count
-        slot = _find_slot(slots, cells.hashes, words, i)
-        row = slots[slot]
-        if row < 0:
-            row = count
-            slots[slot] = row
-            count += 1
-            for k in range(4):
-                cells.hashes[row, k] = words[i, k]
-            cells.vertices[row] = rows.vertices[i]
-            cells.bits[row] = rows.bits[i]
-            cells.opcodes[row] = rows.opcodes[i]
-            cells.parameters[row] = UNKNOWN_PARAMETERS
-            for b in range(len(_BUDGETS)):
-                cells.runs[row, b] = 0
-                for r in range(RUNS):
-                    for point in range(len(POINTS)):
-                        for metric in range(len(METRICS)):
-                            cells.metrics[row, b, r, point, metric] = np.nan
-            cells.first_record[row] = first_record + i
-            cells.first_offset[row] = offsets[i]
-        elif same_graphs and not (
-            cells.vertices[row] == rows.vertices[i]
-            and cells.bits[row] == rows.bits[i]
-            and cells.opcodes[row] == rows.opcodes[i]
-        ):
-            return i, OTHER_GRAPH, row, count
-        if cells.parameters[row] == UNKNOWN_PARAMETERS:
-            cells.parameters[row] = rows.parameters[i]
-        run = cells.runs[row, budget]
-        if run == RUNS:
-            return i, TOO_MANY_RUNS, row, count
-        cells.runs[row, budget] += 1
-        for point in range(len(POINTS)):
-            for metric in range(len(METRICS)):
-                value = rows.metrics[i, point, metric]
-                if value < 0 or value > _LIMITS[metric]:
-                    return i, BAD_FIGURE, row, count
-                cells.metrics[row, budget, run, point, metric] = value
-    return len(offsets), FINE, row, count
-
-
-def _texts(hashes: np.ndarray) -> np.ndarray:
-    """Hashes of four words each, shape (N, 4), as text, shape (N,), S32."""
-    return hashes.view("S32").reshape(-1)
 
 
 def budget_problem(name: str, epochs: int) -> str:
     """What is wrong with a record of a budget that NASBench-101 does not have."""
     known = ", ".join(map(str, BUDGETS))
     return f"cell {name} was trained for {epochs} epochs; the budgets of NASBench-101 are {known}, so drop the record"
+
+
+def _rank(keys: np.ndarray) -> np.ndarray:
+    """How many equal keys stand before each; shape (N,)."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    ranks = np.empty(len(keys), dtype=np.int64)
+    ranks[order] = np.arange(len(keys)) - np.searchsorted(ordered, ordered)
+    return ranks
 
 
 class Assembly:
@@ -162,9 +50,13 @@ class Assembly:
         self.path = path
         self._space = space
         self.num_records = 0
-        self.num_cells = 0
-        self._cells = Cells.empty(0)
-        self._slots = np.empty(0, dtype=np.int32)
+        self._row_of: dict[bytes, int] = {}
+        # Of each cell so far; what is never set takes no memory.
+        self._graphs = np.empty((SPACE_SIZE, 3), dtype=np.int32)  # vertices, edge bits, opcodes
+        self._parameters = np.empty(SPACE_SIZE, dtype=np.int32)
+        self._metrics = np.empty((SPACE_SIZE, *METRICS_SHAPE), dtype=np.float32)
+        self._runs = np.zeros((SPACE_SIZE, len(BUDGETS)), dtype=np.int8)
+        self._places = np.empty((SPACE_SIZE, 2), dtype=np.int64)  # its first record, and at which byte that is
 
     def add(self, rows: Rows, offsets: np.ndarray) -> None:
         """Place the records that come next in the file, whose frames start at ``offsets``, shape (N,), int64.
@@ -173,76 +65,72 @@ class Assembly:
             BadRecord: For the first that cannot be placed: a budget other than the four, a fourth run, a figure that
                 cannot be, a graph that its hash does not name.
         """
-        self._make_room(self.num_cells + len(offsets))
-        known = self.num_cells
-        placed, why, row, self.num_cells = _place(
-            rows,
-            rows.hashes.view(np.uint64),
-            offsets,
-            self.num_records,
-            self._space is not None,
-            self._cells,
-            self._slots,
-            known,
-        )
-        self._verify(slice(known, self.num_cells))
-        if why != FINE:
-            problem = self._problem(why, rows, placed, row)
-            raise BadRecord(problem, self.path, self.num_records + placed, int(offsets[placed]))
-        self.num_records += len(offsets)
+        count, known = len(offsets), len(self._row_of)
+        names = rows.hashes[:count].view("S32").ravel()
+        row = np.array([self._row_of.setdefault(name, len(self._row_of)) for name in names.tolist()], dtype=np.int64)
+        problems = np.zeros((6, count), dtype=bool)
+        problems[TOO_MANY_CELLS] = row >= SPACE_SIZE
+        row = np.minimum(row, SPACE_SIZE - 1)
+        graphs = np.stack([rows.vertices[:count], rows.bits[:count], rows.opcodes[:count]], axis=1)
+        cells, first = np.unique(row, return_index=True)
+        cells, first = cells[cells >= known], first[cells >= known]
+        self._graphs[cells] = graphs[first]
+        self._parameters[cells] = UNKNOWN_PARAMETERS
+        self._metrics[cells] = np.nan
+        self._places[cells] = np.stack([self.num_records + first, offsets[first]], axis=1)
+        if self._space is not None and len(cells):
+            space = self._space()
+            found = space.find_codes(*self._graphs[cells].T)
+            problems[OTHER_HASH, first] = (found < 0) | (space.hashes[found] != names[first])
+            problems[OTHER_GRAPH] = (graphs != self._graphs[row]).any(axis=1)
+        budget = np.searchsorted(_BUDGETS[:-1], rows.epochs[:count])
+        problems[BAD_BUDGET] = _BUDGETS[budget] != rows.epochs[:count]
+        run = self._runs[row, budget] + _rank(row * len(BUDGETS) + budget)
+        problems[TOO_MANY_RUNS] = run >= RUNS
+        metrics = rows.metrics[:count]
+        problems[BAD_FIGURE] = ((metrics < 0) | (metrics > _LIMITS)).any(axis=(1, 2))
+        if problems.any():
+            i = int(problems.any(axis=0).argmax())
+            problem = self._problem(int(problems[:, i].argmax()), rows, i, int(row[i]))
+            raise BadRecord(problem, self.path, self.num_records + i, int(offsets[i]))
+        self._metrics[row, budget, run] = metrics
+        np.add.at(self._runs, (row, budget), 1)
+        # A cell has the first number that is known of it.
+        told = np.flatnonzero(rows.parameters[:count] != UNKNOWN_PARAMETERS)[::-1]
+        told = told[self._parameters[row[told]] == UNKNOWN_PARAMETERS]
+        self._parameters[row[told]] = rows.parameters[told]
+        self.num_records += count
 
-    def _make_room(self, needed: int) -> None:
-        if needed > len(self._cells.runs):
-            self._cells = self._cells.grown(self.num_cells, 2 * needed)
-        # At most half of the slots are taken, so that searches stay short.
-        if 2 * needed > len(self._slots):
-            self._slots = np.empty(2 ** (4 * needed).bit_length(), dtype=np.int32)
-            _fill_slots(self._slots, self._cells.hashes, self.num_cells)
-
-    def _verify(self, new: slice) -> None:
-        """Hold the graphs of new cells against the space."""
-        if self._space is None or new.start == new.stop:
-            return
-        space = self._space()
-        cells = self._cells
-        found = space.find_codes(cells.vertices[new], cells.bits[new], cells.opcodes[new])
-        names = _texts(cells.hashes[new])
-        wrong = np.flatnonzero((found < 0) | (space.hashes[found] != names))
-        if not len(wrong):
-            return
-        first = int(wrong[0])
-        name = names[first].decode()
-        if found[first] < 0:
-            problem = (
-                f"the graph of {name} is no cell of NASBench-101, whose cells join input and output and have at most "
-                "7 vertices and 9 edges"
-            )
-        else:
-            true = space.hashes[found[first]].decode()
-            problem = f"module hash {name} does not name its graph, which has {true}"
-        row = new.start + first
-        raise BadRecord(
-            f"{problem}; get the file again, or convert it without this check (--no-verify-hashes)",
-            self.path,
-            int(cells.first_record[row]),
-            int(cells.first_offset[row]),
-        )
+    def _first(self, row: int) -> str:
+        record, offset = self._places[row]
+        return f"record {record}, at byte {offset}"
 
     def _problem(self, why: int, rows: Rows, i: int, row: int) -> str:
         name = rows.hashes[i].tobytes().decode()
         epochs = int(rows.epochs[i])
-        first = f"record {self._cells.first_record[row]}, at byte {self._cells.first_offset[row]}"
         if why == BAD_BUDGET:
             return budget_problem(name, epochs)
+        if why == TOO_MANY_CELLS:
+            return f"{name} is one cell more than the {SPACE_SIZE:,} that NASBench-101 has; the file is another one"
+        if why == OTHER_HASH:
+            space = self._space()
+            (found,) = space.find_codes(*self._graphs[[row]].T)
+            mend = "get the file again, or convert it without this check (--no-verify-hashes)"
+            if found < 0:
+                return (
+                    f"the graph of {name} is no cell of NASBench-101, whose cells join input and output and have at "
+                    f"most 7 vertices and 9 edges; {mend}"
+                )
+            return f"module hash {name} does not name its graph, which has {space.hashes[found].decode()}; {mend}"
+        if why == OTHER_GRAPH:
+            return (
+                f"the graph of {name} is not the one that this hash had in {self._first(row)}; get the file again, or "
+                "keep the first graph (--no-verify-hashes)"
+            )
         if why == TOO_MANY_RUNS:
             return (
                 f"run {RUNS + 1} of cell {name} at {epochs} epochs; there must be {RUNS}. The cell first appears in "
-                f"{first}; look whether records are in the file twice"
-            )
-        if why == OTHER_GRAPH:
-            return (
-                f"the graph of {name} is not the one that this hash had in {first}; get the file again, or keep the "
-                "first graph (--no-verify-hashes)"
+                f"{self._first(row)}; look whether records are in the file twice"
             )
         values = rows.metrics[i]
         point, metric = (int(k) for k in np.argwhere((values < 0) | (values > _LIMITS))[0])
@@ -254,8 +142,7 @@ class Assembly:
     @property
     def budgets(self) -> tuple[int, ...]:
         """Budgets that occur."""
-        there = self._cells.runs[: self.num_cells].any(axis=0)
-        return tuple(budget for budget, any_run in zip(BUDGETS, there, strict=True) if any_run)
+        return tuple(int(budget) for budget in _BUDGETS[self._runs.any(axis=0)])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The six arrays of a :class:`~nplib.benchmark.Benchmark`, by their names there.
@@ -263,26 +150,25 @@ class Assembly:
         Raises:
             BadRecord: If a cell lacks a run at a budget that occurs in the file.
         """
-        cells = self._cells.first(self.num_cells)
-        hashes = _texts(cells.hashes)
-        occurring = np.isin(BUDGETS, self.budgets)
-        lacking = (cells.runs != RUNS) & occurring
+        names, count = list(self._row_of), len(self._row_of)
+        runs, graphs = self._runs[:count], self._graphs[:count]
+        lacking = (runs != RUNS) & np.isin(BUDGETS, self.budgets)
         if lacking.any():
             row, budget = (int(k) for k in np.argwhere(lacking)[0])
             others = int(lacking.any(axis=1).sum()) - 1
             counted = f" (and {others:,} other cells lack runs)" if others else ""
             raise BadRecord(
-                f"cell {hashes[row].decode()}, which first appears here, has {cells.runs[row, budget]} of {RUNS} "
-                f"runs at {BUDGETS[budget]} epochs{counted}; the file is not complete, so get it again",
+                f"cell {names[row].decode()}, which first appears here, has {runs[row, budget]} of {RUNS} runs at "
+                f"{BUDGETS[budget]} epochs{counted}; the file is not complete, so get it again",
                 self.path,
-                int(cells.first_record[row]),
-                int(cells.first_offset[row]),
+                *map(int, self._places[row]),
             )
+        vertices = graphs[:, 0].astype(np.int8)
         return {
-            "hashes": hashes,
-            "num_vertices": cells.vertices,
-            "trainable_parameters": cells.parameters,
-            "adjacency": adjacency_of_bits(cells.bits),
-            "operations": operations_of_opcodes(cells.vertices, cells.opcodes),
-            "metrics": cells.metrics,
+            "hashes": np.array(names, dtype="S32"),
+            "num_vertices": vertices,
+            "trainable_parameters": self._parameters[:count],
+            "adjacency": adjacency_of_bits(graphs[:, 1]),
+            "operations": operations_of_opcodes(vertices, graphs[:, 2]),
+            "metrics": self._metrics[:count],
         }
