@@ -34,23 +34,19 @@ _INTERIOR = (CONV3X3, CONV1X1, MAXPOOL3X3)
 
 def _crc_tables() -> np.ndarray:
     """Remainders of a byte that 0..7 zero bytes follow, shape (8, 256): eight bytes go through in one step."""
-    tables = np.zeros((8, 256), dtype=np.uint32)
-    for byte in range(256):
-        remainder = byte
-        for _ in range(8):
-            remainder = (remainder >> 1) ^ (_POLYNOMIAL if remainder & 1 else 0)
-        tables[0, byte] = remainder
-    for k in range(1, 8):
-        tables[k] = (tables[k - 1] >> 8) ^ tables[0, tables[k - 1] & 255]
-    return tables
+    one = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        one = (one >> 1) ^ np.where(one & 1, np.uint32(_POLYNOMIAL), np.uint32(0))
+    tables = [one]
+    for _ in range(7):
+        tables.append((tables[-1] >> 8) ^ one[tables[-1] & 255])
+    return np.stack(tables)
 
 
 def _base64_values() -> np.ndarray:
     """Six bits of every base64 character, 64 for ``=``, 255 for what is none; shape (256,)."""
     values = np.full(256, 255, dtype=np.uint8)
-    for value, character in enumerate(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"):
-        values[character] = value
-    values[ord("=")] = 64
+    values[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")] = np.arange(65)
     return values
 
 
@@ -114,21 +110,12 @@ def masked_crc32c(data, start, stop):
 
 
 @compiled
-def _stored_crc(data, at):
-    return (
-        np.uint32(data[at])
-        | np.uint32(data[at + 1]) << np.uint32(8)
-        | np.uint32(data[at + 2]) << np.uint32(16)
-        | np.uint32(data[at + 3]) << np.uint32(24)
-    )
-
-
-@compiled
-def _stored_int64(data, at):
+def _stored(data, at, size):
+    """The number of ``size`` bytes, little-endian."""
     value = np.uint64(0)
-    for k in range(8):
+    for k in range(size):
         value |= np.uint64(data[at + k]) << np.uint64(8 * k)
-    return np.int64(value)
+    return value
 
 
 @compiled
@@ -144,10 +131,10 @@ def scan_frames(data, size, starts):
     sound = True
     starts[0] = 0
     while at + HEADER_BYTES <= size:
-        if masked_crc32c(data, at, at + 8) != _stored_crc(data, at + 8):
+        if masked_crc32c(data, at, at + 8) != _stored(data, at + 8, 4):
             sound = False
             break
-        length = _stored_int64(data, at)
+        length = np.int64(_stored(data, at, 8))
         # A length of 2^63 or more looks negative; no file holds that.
         if length < 0 or length > size - at - FRAME_BYTES:
             break
@@ -209,12 +196,11 @@ def _read_adjacency(data, at, stop):
     if at < 0 or at >= stop or data[at] != 34:
         return 0, 0, -1
     at += 1
-    size = 0
-    for vertices in range(2, MAX_VERTICES + 1):
-        end = at + vertices * vertices
-        if end < stop and data[end] == 34:
-            size = vertices
-            break
+    size = 2
+    while size <= MAX_VERTICES and (at + size * size >= stop or data[at + size * size] != 34):
+        size += 1
+    if size > MAX_VERTICES:
+        return 0, 0, -1
     bits = 0
     for x in range(size):
         for y in range(size):
@@ -224,8 +210,6 @@ def _read_adjacency(data, at, stop):
             elif character != 48:
                 return 0, 0, -1
             at += 1
-    if size == 0:
-        return 0, 0, -1
     return size, bits, at + 1
 
 
@@ -238,14 +222,11 @@ def _read_operations(data, at, stop, size):
     for _ in range(size - 2):
         if at < 0 or at >= stop or data[at] != 44:
             return 0, -1
-        found = -1
-        for kind in range(3):
-            end = _after(data, at + 1, stop, NAMES[kind, : NAME_BYTES[kind]])
-            if end >= 0:
-                found = end
-                opcode += weight * CODES[kind]
-                break
-        at = found
+        kind = 2
+        while kind > 0 and _after(data, at + 1, stop, NAMES[kind, : NAME_BYTES[kind]]) < 0:
+            kind -= 1
+        at = _after(data, at + 1, stop, NAMES[kind, : NAME_BYTES[kind]])
+        opcode += weight * CODES[kind]
         weight *= 3
     return opcode, _after(data, at, stop, LAST_NAME)
 
@@ -330,9 +311,7 @@ def _next_field(message, at, stop):
 @compiled
 def _read_metrics(message, size, metrics, i):
     """The message of one record, with metrics into ``metrics[i]``: (parameters, whether all went well)."""
-    for point in range(2):
-        for metric in range(4):
-            metrics[i, point, metric] = np.nan
+    metrics[i] = np.nan
     parameters = np.int64(UNKNOWN_PARAMETERS)
     evaluations = 0
     at = 0
@@ -353,8 +332,7 @@ def _read_metrics(message, size, metrics, i):
                 if inner < 0:
                     return parameters, False
                 if kind == 1 and 2 <= field <= 5 and evaluations > 0:
-                    number64 = np.uint64(_stored_int64(message, first))
-                    metrics[i, evaluations - 1, field - 2] = number64.view(np.float64)
+                    metrics[i, evaluations - 1, field - 2] = np.uint64(_stored(message, first, 8)).view(np.float64)
             evaluations += 1
     return parameters, True
 
@@ -382,7 +360,7 @@ def decode_rows(data, starts, rows):
     for i in range(len(starts) - 1):
         start = starts[i] + HEADER_BYTES
         stop = starts[i + 1] - 4
-        if masked_crc32c(data, start, stop) != _stored_crc(data, stop):
+        if masked_crc32c(data, start, stop) != _stored(data, stop, 4):
             rows.state[i] = DAMAGED
         elif _decode_row(data, start, stop, rows, i, message):
             rows.state[i] = DECODED

@@ -25,19 +25,7 @@ import numpy as np
 from nplib._files import replacing
 from nplib.cell import INPUT, INTERIOR_OPERATIONS, OUTPUT, Cell
 from nplib.records import wire
-from nplib.records.frames import BadRecord, encode_frame, masked_crc32c, read_frames
-
-__all__ = [
-    "BadRecord",
-    "Evaluation",
-    "Record",
-    "decode_record",
-    "encode_record",
-    "masked_crc32c",
-    "read_frames",
-    "read_records",
-    "write_records",
-]
+from nplib.records.frames import BadRecord, encode_frame, read_frames
 
 LINE_LENGTH = 76  # of the base64 in the official files
 NUM_EVALUATIONS = 3  # start, halfway, end
