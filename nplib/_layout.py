@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,6 +32,14 @@ LAYOUT = {
     "operations": ((MAX_VERTICES,), np.dtype("int8")),
     "metrics": (METRICS_SHAPE, np.dtype("float32")),
 }
+# Most that an adjacency may hold, and least and most that operations may, by the number of vertices.
+EDGES_OF_SIZE = np.zeros((MAX_VERTICES + 1, MAX_VERTICES, MAX_VERTICES), dtype=np.uint8)
+CODES_OF_SIZE = np.zeros((2, MAX_VERTICES + 1, MAX_VERTICES), dtype=np.int8)
+for _size in range(2, MAX_VERTICES + 1):
+    EDGES_OF_SIZE[_size, :_size, :_size] = np.triu(np.ones((_size, _size)), 1)
+    CODES_OF_SIZE[:, _size, 0] = OPERATION_CODES[INPUT]
+    CODES_OF_SIZE[1, _size, 1 : _size - 1] = len(INTERIOR_OPERATIONS) - 1
+    CODES_OF_SIZE[:, _size, _size - 1] = OPERATION_CODES[OUTPUT]
 # Kinds of type that a dataset may be stored as, by the kind it is read as.
 KINDS = {"S": "SUO", "i": "iu", "f": "f"}
 AXES = (
@@ -153,19 +162,13 @@ def check_hashes(hashes: np.ndarray, place: str) -> None:
             f"{place}: hash {row} is {hashes[row].decode(errors='replace')!r}; "
             "a module hash is 32 hexadecimal digits in lower case"
         )
-    # Numbers sort many times faster than texts. Equal numbers are rare, and only theirs are compared as texts.
-    words = hashes.view(np.uint64).reshape(-1, 4)
-    mixed = (words * np.array([1, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)).sum(axis=1)
-    ordered = np.sort(mixed)
-    suspects = np.isin(mixed, ordered[1:][ordered[1:] == ordered[:-1]])
-    if suspects.any():
-        names, counts = np.unique(hashes[suspects], return_counts=True)
-        if (counts > 1).any():
-            name = names[counts > 1][0]
-            rows = np.flatnonzero(hashes == name)
-            raise BadBenchmark(
-                f"{place}: cells {', '.join(map(str, rows))} have one hash, {name.decode()}; each needs its own"
-            )
+    names = hashes.tolist()
+    if len(set(names)) < len(names):
+        name = next(name for name, count in Counter(names).items() if count > 1)
+        rows = np.flatnonzero(hashes == name)
+        raise BadBenchmark(
+            f"{place}: cells {', '.join(map(str, rows))} have one hash, {name.decode()}; each needs its own"
+        )
 
 
 def check_graphs(arrays: Mapping[str, np.ndarray], place: str) -> None:
@@ -176,31 +179,21 @@ def check_graphs(arrays: Mapping[str, np.ndarray], place: str) -> None:
         raise BadBenchmark(
             f"{place}: num_vertices of cell {row} is {num_vertices[row]}; cells have 2 to {MAX_VERTICES}"
         )
-    for size in range(2, MAX_VERTICES + 1):
-        rows = np.flatnonzero(num_vertices == size)
-        if not len(rows):
-            continue
-        allowed = np.zeros((MAX_VERTICES, MAX_VERTICES), dtype=np.uint8)
-        allowed[:size, :size] = np.triu(np.ones((size, size)), 1)
-        edges = (adjacency if len(rows) == len(adjacency) else adjacency[rows]).view(np.uint8)
-        # All cells at once: a bit that is set in none of them needs no look at each.
-        if (np.bitwise_or.reduce(edges, axis=0) & ~allowed).any():
-            row, u, v = np.argwhere(edges > allowed)[0]
-            raise BadBenchmark(
-                f"{place}: adjacency of cell {rows[row]}, which has {size} vertices, is {adjacency[rows[row], u, v]} "
-                f"at ({u}, {v}); edges are 0 or 1, go forward and join vertices that there are"
-            )
-        lowest, highest = np.zeros((2, MAX_VERTICES), dtype=np.int8)
-        lowest[0] = highest[0] = OPERATION_CODES[INPUT]
-        highest[1 : size - 1] = len(INTERIOR_OPERATIONS) - 1
-        lowest[size - 1] = highest[size - 1] = OPERATION_CODES[OUTPUT]
-        codes = operations[rows]
-        if (codes.min(axis=0) < lowest).any() or (codes.max(axis=0) > highest).any():
-            row = int(np.flatnonzero(((codes < lowest) | (codes > highest)).any(axis=1))[0])
-            raise BadBenchmark(
-                f"{place}: operations of cell {rows[row]}, which has {size} vertices, are {codes[row].tolist()}; they "
-                "must be -1 (input), 0, 1 or 2 in between, -2 (output), and 0 behind"
-            )
+    wrong = adjacency.view(np.uint8) > EDGES_OF_SIZE[num_vertices]
+    if wrong.any():
+        row, u, v = np.argwhere(wrong)[0]
+        raise BadBenchmark(
+            f"{place}: adjacency of cell {row}, which has {num_vertices[row]} vertices, is {adjacency[row, u, v]} "
+            f"at ({u}, {v}); edges are 0 or 1, go forward and join vertices that there are"
+        )
+    lowest, highest = CODES_OF_SIZE
+    wrong = (operations < lowest[num_vertices]) | (operations > highest[num_vertices])
+    if wrong.any():
+        row = int(np.flatnonzero(wrong.any(axis=1))[0])
+        raise BadBenchmark(
+            f"{place}: operations of cell {row}, which has {num_vertices[row]} vertices, are "
+            f"{operations[row].tolist()}; they must be -1 (input), 0, 1 or 2 in between, -2 (output), and 0 behind"
+        )
 
 
 def check_figures(arrays: Mapping[str, np.ndarray], place: str) -> None:

@@ -235,7 +235,8 @@ def _find_file(path: Path) -> Found:
         known = f"neither a source ({', '.join(NAMES)}) nor the path of an {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
         return Found("file", "missing", f"{str(path)!r} is {known}")
     if not path.is_file():
-        return Found("file", "missing", f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; name a file")
+        what = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "does not exist"
+        return Found("file", "missing", f"{path} {what}; name a file")
     converted = path.suffix != ".tfrecord" or _converted(path).is_file()
     return Found("file", "ready" if converted else "to convert", str(path))
 
