@@ -39,39 +39,15 @@ MODEL_FORMAT = 2
 TABLES = "surrogate.npz"
 DESCRIPTION = "surrogate.json"
 
-# How many images each accuracy is counted on: 39 batches of 256.
-IMAGES = 9984
-# Images of the commonest class, which is all that a failed run still gets right: of the validation images in 146 of 166
-# failed runs of the sample; of the test images near a tenth (the smallest mean of NASBench-101 is 996).
-FAILED_VALIDATION, FAILED_TEST, FAILED_TRAIN = 949, 1000, 998
-
-# Validation minus test accuracy against validation accuracy, by budget: means of three runs of 1,182 to 1,204 cells of
-# at most five vertices (run logs of EC-NAS-Bench), in bins. At 108 epochs each of the two has a table of its own.
-GAP = {
-    4: ((0.1, 0.2, 0.4, 0.6), (0.0, 0.0015, 0.0030, 0.0050)),
-    12: ((0.1, 0.4, 0.6, 0.77, 0.87), (-0.002, -0.0001, 0.0032, 0.0088, 0.0110)),
-    36: ((0.1, 0.4, 0.6, 0.8, 0.9), (0.0, 0.0040, 0.0043, 0.0064, 0.0070)),
+# What is known of runs, with where each number is from: by budget where there are several.
+CONSTANTS = "surrogate_runs.json"
+KNOWN = {
+    name: {int(key) if key.isdigit() else key: part for key, part in known["value"].items()}
+    if isinstance(known["value"], dict)
+    else known["value"]
+    for name, known in json.loads(files("nplib.sources").joinpath(CONSTANTS).read_text(encoding="utf8")).items()
 }
-# Correlation of validation and test accuracy between runs of a cell: measured at 108 epochs (54 cells); for shorter
-# budgets from the scatter of the gap in the same logs as above.
-VALIDATION_TEST_CORRELATION = {4: 0.997, 12: 0.997, 36: 0.96, 108: 0.88}
-# Noise of test accuracy in parts of that of validation accuracy (54 cells).
-TEST_NOISE = 1.04
-# Sd between cells of what validation accuracy does not share with test accuracy over all runs of a cell, fraction; from
-# the same two sources.
-VALIDATION_EFFECT = {4: 0.0, 12: 0.0, 36: 0.001, 108: 0.001}
-
-# Halfway accuracy = 0.1 + (end - 0.1) expit(h), with h normal: mean, sd between cells, sd between runs. Measured for
-# 108 epochs (54 cells); for shorter budgets nothing is known, and these are guesses: early, and as noisy.
-HALFWAY = {4: (-0.6, 0.3, 0.45), 12: (-0.2, 0.3, 0.45), 36: (0.5, 0.35, 0.45), 108: (0.99, 0.42, 0.52)}
-# Training error in parts of validation error, halfway and at the end. Measured halfway of 108 epochs (54 cells);
-# guesses for shorter budgets.
-TRAIN_ERROR = {4: (0.99, 0.98), 12: (0.97, 0.9), 36: (0.92, 0.5), 108: (0.876, None)}
-# At the end of 108 epochs training images are learnt by heart but for the worst cells (the same 54): training error,
-# in parts of the validation error, at a validation error of 0.13; the power by which it falls; its scatter (log).
-TRAIN_ERROR_AT_END = (0.015, 7.0, 0.8)
-# Sd of the logarithm of training time between runs of a cell: measured (54 cells, 108 epochs).
-TIME_NOISE = 0.0016
+IMAGES, TEST_NOISE, VALIDATION_EFFECT = KNOWN["images"], KNOWN["test_noise"], KNOWN["validation_effect"]
 
 
 class BadSurrogate(UserError):
@@ -179,7 +155,7 @@ def draw_latent(expected: dict[int, np.ndarray], failing: np.ndarray, scatter: d
         noise_sd = (np.interp(middle, *scatter["noise_sd"][str(budget)]) * loudness)[:, None]
         noise = rng.standard_normal((count, RUNS))
         other = rng.standard_normal((count, RUNS))
-        same = VALIDATION_TEST_CORRELATION[budget]
+        same = KNOWN["validation_test_correlation"][budget]
         draws.validation[budget] = middle[:, None] + noise_sd * noise
         draws.test[budget] = middle[:, None] + TEST_NOISE * noise_sd * (same * noise + np.sqrt(1 - same**2) * other)
         chance = rng.random((count, RUNS))
@@ -234,14 +210,13 @@ def make_surrogate(seed: int = 0, model: SurrogateModel | None = None) -> Benchm
         failed = draws.failed[budget]
         validation = accuracy_of_latent(draws.validation[budget], table) + VALIDATION_EFFECT[budget] * validation_effect
         test = accuracy_of_latent(draws.test[budget], model.description["tables"].get(f"test_{budget}", table))
-        if budget in GAP:
-            test -= np.interp(test, *GAP[budget])
-        run_seconds = seconds * budget / BUDGETS[-1] * np.exp(TIME_NOISE * rng.standard_normal((count, RUNS)))
-        mean, between_cells, between_runs = HALFWAY[budget]
+        if budget in KNOWN["gap"]:
+            test -= np.interp(test, *KNOWN["gap"][budget])
+        run_seconds = seconds * budget / BUDGETS[-1] * np.exp(KNOWN["time_noise"] * rng.standard_normal((count, RUNS)))
+        mean, between_cells, between_runs = KNOWN["halfway"][budget]
         reached = expit(mean + between_cells * halfway_effect + between_runs * rng.standard_normal((count, RUNS)))
         # A run that fails has either failed by then, or goes on as the others until then.
         lost_before = failed & (rng.random((count, RUNS)) < 0.5)
-        spoilt = (FAILED_VALIDATION, FAILED_TEST, FAILED_TRAIN)
         for point in range(2):
             if point == 1:
                 accuracies, lost = [validation, test], failed
@@ -249,7 +224,7 @@ def make_surrogate(seed: int = 0, model: SurrogateModel | None = None) -> Benchm
                 accuracies, lost = [0.1 + np.maximum(a - 0.1, 0) * reached for a in (validation, test)], lost_before
             accuracies.append(1 - train_error(1 - accuracies[0], budget, point, rng))
             metrics[:, b, :, point, 0] = run_seconds * (1 + point) / 2
-            for column, accuracy, images in zip((2, 3, 1), accuracies, spoilt, strict=True):
+            for column, accuracy, images in zip((2, 3, 1), accuracies, KNOWN["failed"].values(), strict=True):
                 counted = np.where(lost, images, np.rint(np.clip(accuracy, 0, 1) * IMAGES))
                 metrics[:, b, :, point, column] = counted / IMAGES
     about = {"source": "surrogate", "labels": LABELS, "kind": KIND, "sha256": _identity(model, seed)}
@@ -258,15 +233,16 @@ def make_surrogate(seed: int = 0, model: SurrogateModel | None = None) -> Benchm
 
 def train_error(error: np.ndarray, budget: int, point: int, rng: np.random.Generator) -> np.ndarray:
     """Training error of runs, fractions, of their validation error; ``point`` is 0 for halfway, 1 for the end."""
-    part = TRAIN_ERROR[budget][point]
+    part = KNOWN["train_error"][budget][point]
     if part is None:
-        at_most, power, spread = TRAIN_ERROR_AT_END
+        at_most, power, spread = KNOWN["train_error_at_end"]
         part = np.minimum(at_most * (error / 0.13) ** power * np.exp(spread * rng.standard_normal(error.shape)), 1.0)
     return error * part
 
 
 def _identity(model: SurrogateModel, seed: int) -> str:
-    return hashlib.sha256(f"{model.sha256} {sha256_of(__file__)} {seed}".encode()).hexdigest()
+    made_by = (sha256_of(path) for path in (__file__, Path(__file__).with_name(CONSTANTS)))
+    return hashlib.sha256(f"{model.sha256} {' '.join(made_by)} {seed}".encode()).hexdigest()
 
 
 @cache

@@ -18,10 +18,8 @@ from nplib.sources.one_run import read_one_run
 from nplib.sources.sample import read_sample
 from nplib.sources.surrogate import (
     DESCRIPTION,
-    FAILED_TEST,
-    FAILED_VALIDATION,
-    GAP,
     IMAGES,
+    KNOWN,
     LABELS,
     TABLES,
     BadSurrogate,
@@ -252,13 +250,13 @@ def test_halfway_and_training_accuracy_are_those_of_54_real_cells(runs, surrogat
     assert learnt.mean() == pytest.approx(runs[:, :, 1, 1].mean(), abs=5e-4)
 
 
-@pytest.mark.parametrize("budget", GAP)
+@pytest.mark.parametrize("budget", KNOWN["gap"])
 def test_the_gap_to_test_accuracy_is_that_of_small_real_cells(shared, budget):
     table = json.loads((shared / "nasbench101" / "small_cells_mean_of_3.json").read_text())
     means = [cell["mean3"][str(budget)] for cell in table.values() if str(budget) in cell["mean3"]]
     validation = np.array([mean["validation"] for mean in means])
     gap = validation - np.array([mean["test"] for mean in means])
-    knots, gaps = GAP[budget]
+    knots, gaps = KNOWN["gap"][budget]
     # In each stretch between two knots that holds enough cells, their mean gap.
     for low, high in pairwise(knots):
         chosen = (validation >= low) & (validation < high)
@@ -269,5 +267,5 @@ def test_the_gap_to_test_accuracy_is_that_of_small_real_cells(shared, budget):
 def test_failed_runs_look_like_the_real_ones(sample_path):
     accuracies = json.loads(sample_path.read_text())["108_final_validation_accuracy"]
     failed = np.rint([a * IMAGES for a in accuracies if a < 0.12])
-    assert np.median(failed) == FAILED_VALIDATION
-    assert abs(FAILED_TEST / IMAGES - 0.1) < 0.001
+    assert np.median(failed) == KNOWN["failed"]["validation"]
+    assert abs(KNOWN["failed"]["test"] / IMAGES - 0.1) < 0.001
