@@ -30,6 +30,13 @@ HEX_DIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 
 
 @compiled
+def _copy(source, target, at):
+    """A loop, since numba compiles the errors of an assignment to a slice for seconds."""
+    for k in range(len(source)):
+        target[at + k] = source[k]
+
+
+@compiled
 def _md5(messages, length, words, before, state):
     """MD5 of messages[:, :length], one a lane, into state, shape (4, LANES); the other arrays are work space."""
     blocks = (length + 8) // 64 + 1
@@ -45,7 +52,8 @@ def _md5(messages, length, words, before, state):
             text = messages[lane, block * 64 : block * 64 + 64].view(np.uint32)
             for i in range(16):
                 words[i, lane] = text[i]
-        before[:] = state
+        for i in range(4):
+            _copy(state[i], before[i], 0)
         for i in range(64):
             word = words[WORDS[i]]
             sine, left = SINES[i], SHIFTS[i]
@@ -100,10 +108,10 @@ def _sort(order, size, texts):
 @compiled
 def _write_sorted(message, at, neighbours, size, texts, order):
     """The sorted hashes of some vertices and a bar."""
-    order[:size] = neighbours[:size]
+    _copy(neighbours[:size], order, 0)
     _sort(order, size, texts)
     for i in range(size):
-        message[at : at + 32] = texts[order[i]]
+        _copy(texts[order[i]], message, at)
         at += 32
     message[at] = 124
     return at + 1
@@ -138,7 +146,7 @@ def _write_list(message, size, texts, order):
     for i in range(size):
         message[at] = 91 if i == 0 else 32
         message[at + 1] = 39
-        message[at + 2 : at + 34] = texts[order[i]]
+        _copy(texts[order[i]], message, at + 2)
         message[at + 34] = 39
         message[at + 35] = 93 if i == size - 1 else 44
         at += 36
@@ -186,7 +194,7 @@ def _module_digests(num_vertices, adjacency, matrix, operations, digests):
                 for lane in range(stop - start):
                     at = _write_sorted(messages[lane], 0, sources[v], in_degree[v], texts[lane], order)
                     at = _write_sorted(messages[lane], at, targets[v], out_degree[v], texts[lane], order)
-                    messages[lane, at : at + 32] = texts[lane, v]
+                    _copy(texts[lane, v], messages[lane], at)
                     length = at + 32
                 _md5(messages, length, words, before, state)
                 for lane in range(stop - start):

@@ -69,48 +69,38 @@ def read_frame(file: BinaryIO, path: str | os.PathLike, record: int, offset: int
     def bad(problem: str) -> BadRecord:
         return BadRecord(problem, path, record, offset)
 
-    def cut(part: str, wanted: int, found: int) -> BadRecord:
-        return bad(
-            f"the file ends in the {part} of this record, after {found} of {wanted} bytes; it was cut off, so get it "
-            "again, whole"
-        )
+    def check_whole(part: str, found: int, wanted: int) -> None:
+        if found < wanted:
+            raise bad(
+                f"the file ends in the {part} of this record, after {found} of {wanted} bytes; it was cut off, so get "
+                "it again, whole"
+            )
+
+    def check_sum(part: str, data: bytes, stored: int) -> None:
+        if (computed := masked_crc32c(data)) != stored:
+            raise bad(
+                f"the checksum of its {part} is {computed:#010x} and the file says {stored:#010x}; the file is damaged "
+                "here, so get it again"
+            )
 
     header = file.read(HEADER.size)
     if not header:
         return None
-    if len(header) < 8:
-        raise cut("length", 8, len(header))
-    if len(header) < HEADER.size:
-        raise cut("checksum of the length", 4, len(header) - 8)
+    check_whole("length", len(header), 8)
+    check_whole("checksum of the length", len(header) - 8, 4)
     length, stored = HEADER.unpack(header)
-    computed = masked_crc32c(header[:8])
-    if computed != stored:
-        if record == 0:
-            raise bad(
-                f"this is not a tfrecord file; its first bytes are {header!r}, where a length and its checksum should "
-                "be. Name a file such as nasbench_full.tfrecord (not packed, and not an HDF5 made from it), or get it "
-                "again if its start is damaged"
-            )
+    if record == 0 and masked_crc32c(header[:8]) != stored:
         raise bad(
-            f"the checksum of its length {length} is {computed:#010x} and the file says {stored:#010x}; the file is "
-            "damaged here, so get it again"
+            f"this is not a tfrecord file; its first bytes are {header!r}, where a length and its checksum should be. "
+            "Name a file such as nasbench_full.tfrecord (not packed, and not an HDF5 made from it), or get it again if "
+            "its start is damaged"
         )
-    left = size - offset - HEADER.size
-    if length > left:
-        raise cut("data", length, left)
-    data = file.read(length)
-    footer = file.read(FOOTER.size)
-    if len(data) < length:
-        raise cut("data", length, len(data))
-    if len(footer) < FOOTER.size:
-        raise cut("checksum of the data", FOOTER.size, len(footer))
-    (stored,) = FOOTER.unpack(footer)
-    computed = masked_crc32c(data)
-    if computed != stored:
-        raise bad(
-            f"the checksum of its {length} bytes of data is {computed:#010x} and the file says {stored:#010x}; the "
-            "file is damaged here, so get it again"
-        )
+    check_sum(f"length {length}", header[:8], stored)
+    check_whole("data", size - offset - HEADER.size, length)
+    data, footer = file.read(length), file.read(FOOTER.size)
+    check_whole("data", len(data), length)
+    check_whole("checksum of the data", len(footer), FOOTER.size)
+    check_sum(f"{length} bytes of data", data, *FOOTER.unpack(footer))
     return data
 
 
