@@ -280,7 +280,7 @@ class Benchmark:
 
     @property
     def label_metric(self) -> str:
-        """What labels are by default: ``validation_accuracy`` where every cell has it, otherwise ``test_accuracy``."""
+        """What labels are by default, ``validation_accuracy`` where every cell has it, otherwise ``test_accuracy``."""
         return self._label_metric(108, 0)
 
     def _label_metric(self, budget: int, run: int) -> str:

@@ -172,7 +172,7 @@ class Cell:
 
     @property
     def in_space(self) -> bool:
-        """Whether NASBench-101 holds this cell: connected, and after pruning at most 7 vertices and 9 edges."""
+        """Whether NASBench-101 holds this cell, connected and of at most 7 vertices and 9 edges after pruning."""
         pruned = self._pruned
         return pruned is not None and pruned.num_vertices <= MAX_VERTICES and pruned.num_edges <= MAX_EDGES
 

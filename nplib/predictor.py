@@ -262,8 +262,8 @@ def load_predictor(path: str | os.PathLike, device: str | torch.device = "cpu") 
     """Read a predictor that :func:`save_predictor` wrote.
 
     Raises:
-        BadWeights: If the file is missing, damaged or no safetensors; if a field of its configuration or a tensor is
-            missing, unknown, or not what it should be.
+        nplib.errors.UserError: If the file is missing, damaged or no safetensors; if a field of its configuration or a
+            tensor is missing, unknown, or not what it should be.
     """
     about, tensors = read_weights(path, "save weights with save_predictor")
     if "config" not in about:

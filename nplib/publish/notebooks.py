@@ -51,7 +51,7 @@ class Notebook:
 
     @property
     def gathers(self) -> bool:
-        """Whether it shows results of the others: those outside the notebooks' own folder do, and run last."""
+        """Whether it shows results of the others, as those outside the notebooks' own folder do; these run last."""
         return self.page.parts[0] != FOLDER
 
 

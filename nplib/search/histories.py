@@ -80,7 +80,7 @@ class Histories:
 
     @cached_property
     def elapsed(self) -> np.ndarray:
-        """Training time spent so far, seconds, shape (S, Q): one cell after another."""
+        """Training time spent so far, one cell after another; seconds, shape (S, Q)."""
         return np.cumsum(self.seconds, axis=1)
 
     def among_top(self) -> Histories:

@@ -38,7 +38,7 @@ def keeping(
 
     Raises:
         UserError: If there is no such rule.
-        nplib.gp.GPFailed: If too few trainings succeeded for a posterior.
+        nplib.gp.process.GPFailed: If too few trainings succeeded for a posterior.
     """
     for name, value, known in (("keep", keep, KEEP), ("keep_by", keep_by, KEEP_BY)):
         if value not in known:

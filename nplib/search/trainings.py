@@ -82,7 +82,7 @@ class Trainings:
 
     @cached_property
     def mean_seen(self) -> np.ndarray:
-        """Over runs, shape (N,), fractions: what the oracle knows."""
+        """What the oracle knows, the mean over runs; shape (N,), fractions."""
         return self.seen.mean(axis=1)
 
     def check_queries(self, queries: int, what: str = "queries") -> None:

@@ -59,7 +59,7 @@ class Line:
 
     @property
     def share_of_allowed(self) -> float:
-        """The difference in parts of what is allowed on that side: between -1 and 1 where it is met; NaN without."""
+        """The difference in parts of what is allowed on that side, from -1 to 1 where it is met; NaN without."""
         difference = self.surrogate - self.real
         return difference / (self.high - self.real if difference > 0 else self.real - self.low)
 

@@ -34,12 +34,12 @@ class TwoStagePrediction:
 
     @cached_property
     def accuracies(self) -> np.ndarray:
-        """Predicted accuracies, fractions, shape (M, N): the regressor's, and one value for all that are rejected."""
+        """Predicted accuracies, the regressor's, and one value for all that are rejected; fractions, shape (M, N)."""
         return np.where(self.accepted, self.regressed, self.rejected_accuracy[:, None])
 
     @cached_property
     def scores(self) -> np.ndarray:
-        """To rank by, shape (M, N): the accepted by the regressor, all rejected below them by their probability.
+        """To rank by, shape (M, N), the accepted by the regressor, all rejected below them by their probability.
 
         Only the order means anything, and only within a seed and among these cells.
         """
