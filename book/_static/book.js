@@ -1,18 +1,22 @@
-// Pictures wider than a phone keep a size at which their text can be read, and scroll in a region that keys reach.
+// A picture whose text would be shown smaller than 9 pixels (it is drawn with 14) keeps a size at which it can be read,
+// and scrolls in a region that keys reach.
 document.addEventListener("DOMContentLoaded", () => {
   for (const image of document.querySelectorAll(".cell_output img")) {
     const mark = () => {
-      if (image.naturalWidth <= 640) return;
-      image.classList.add("wide");
-      image.style.setProperty("--readable", `${Math.ceil(0.66 * image.naturalWidth)}px`);
+      const readable = Math.ceil((9.05 / 14) * image.naturalWidth);
+      if (image.width >= readable) return;
+      image.style.maxWidth = "none";
+      image.style.width = `${readable}px`;
       const region = image.closest(".output") || image.parentElement;
-      region.classList.add("wide-picture");
-      if (window.innerWidth < 700) {
-        region.tabIndex = 0;
-        region.setAttribute("role", "region");
-        region.setAttribute("aria-label", image.alt || "wide picture");
-      }
+      region.style.overflowX = "auto";
+      region.tabIndex = 0;
+      region.setAttribute("role", "region");
+      region.setAttribute("aria-label", image.alt || "wide picture");
     };
     image.complete ? mark() : image.addEventListener("load", mark);
+  }
+  // So does a table that is wider than its place.
+  for (const table of document.querySelectorAll(".cell_output table")) {
+    if (table.scrollWidth > table.clientWidth && !table.closest("[role=region]")) table.tabIndex = 0;
   }
 });
