@@ -1,29 +1,30 @@
-"""Draw the picture of the README from real results: ``python book/readme_picture.py`` (about ten seconds)."""
+"""Draw the picture of the README from the recorded results: ``python book/readme_picture.py``."""
 
+import json
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+import pandas as pd
 
-from nplib import plots, sources
-from nplib.splits import split_indices
-from nplib.training import fit_predictor
+from nplib import plots
+from nplib.plots import few_labels
 
-TARGET = Path(__file__).parent / "_static" / "readme.png"
+BOOK = Path(__file__).parent
+TARGET = BOOK / "_static" / "readme.png"
 
 
 def main() -> None:
-    benchmark = sources.load("sample")
-    plots.use_style(benchmark)
-    labels, trained = benchmark.accuracy_labels(), split_indices(benchmark, "172")
-    graphs = benchmark.cells
-    predicted = fit_predictor(graphs, labels, seed=0, training_cells=trained).predict(graphs)
-    figure = plt.figure(figsize=(8.4, 6.2))
-    axes = figure.subplot_mosaic([["first", "second"], ["wide", "close"]], height_ratios=(1, 2.3))
-    for name, index, kind in (("first", labels.argmax(), "best"), ("second", labels.argmin(), "worst that trains")):
-        plots.draw_cell(benchmark.cell(index), axes[name], f"the {kind}: {labels[index]:.1%} validation accuracy")
-    plots.draw_scatter(axes["wide"], labels, predicted, trained, (0.8, 0.96))
-    plots.draw_scatter(axes["close"], labels, predicted, trained, (0.9, 0.95))
-    plots.finish(figure).savefig(TARGET, dpi=100)
+    found = json.loads((BOOK / "recorded.json").read_text(encoding="utf8"))
+    plots.use_style(found["source"])
+    few = found["results"]["09_few_labels"]
+    taus = [
+        (name, int(count), value)
+        for name, by_count in few["kendall_tau"].items()
+        for count, values in by_count.items()
+        for value in values
+    ]
+    frame = pd.DataFrame(taus, columns=["predictor", "labels", "tau"])
+    figure = few_labels.by_labels(frame, "Kendall's tau, unseen cells", band=few["ceiling_tau"])
+    figure.savefig(TARGET, dpi=110)
 
 
 if __name__ == "__main__":

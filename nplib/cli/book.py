@@ -89,7 +89,7 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 
 class _Lines:
-    """One line on stderr for each step that ended; on a terminal, one more counts the cells of those that run."""
+    """A line on stderr for each step that ended; one more counts the cells of those that run, or names what begins."""
 
     def __init__(self) -> None:
         self.running: dict[str, Step] = {}
@@ -98,6 +98,8 @@ class _Lines:
         live = sys.stderr.isatty()
         text = ""
         if step.state == "running":
+            if step.name not in self.running and not live:
+                text = f"{step.name:<24} begins\n"
             self.running[step.name] = step
         else:
             self.running.pop(step.name, None)

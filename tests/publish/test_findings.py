@@ -1,11 +1,12 @@
 """The front page tells of real, whole builds: this one's, or what was recorded of one, and says which."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from nplib.errors import UserError
-from nplib.publish.findings import KEPT, NOTEBOOKS, findings, of_build, record
+from nplib.publish.findings import KEPT, NOTEBOOKS, RECORDED, findings, numbers, of_build, record
 from nplib.publish.results import ResultsMissing
 
 
@@ -60,3 +61,14 @@ def test_without_any_results_it_is_said_what_to_run(project):
     folder, _ = project
     with pytest.raises(ResultsMissing, match="nplib book"):
         findings(folder / "results", folder)
+
+
+def test_the_readme_says_what_is_recorded():
+    project = Path(__file__).parents[2]
+    recorded = json.loads((project / "book" / RECORDED).read_text(encoding="utf8"))
+    assert (recorded["source"], recorded["quick"]) == ("one-run", False)
+    said = " ".join((project / "README.md").read_text(encoding="utf8").split())
+    for name, text in numbers(recorded).items():
+        if name != "of_what":
+            assert text.rstrip(".") in said, name
+    assert recorded["results"]["08_search"]["judged_by"] in said
