@@ -30,6 +30,29 @@ def error_by_group(frame: pd.DataFrame) -> Figure:
     return finish(figure)
 
 
+def residuals(true: np.ndarray, predicted: np.ndarray, knots: Sequence[float], noise: Sequence[float]) -> Figure:
+    """What predictors miss by, by the label of the cell, and how far a single run lies from its cell.
+
+    Args:
+        true, predicted (array, shape (N,), (M, N)): Labels and predictions, fractions.
+        knots, noise (sequence of float): Standard deviation of a run by accuracy, fractions; joined by lines.
+    """
+    figure, (axes,) = columns(1, width=6.0, height=3.8)
+    edges = np.unique(np.quantile(true[true >= knots[0]], np.linspace(0, 1, 25)))
+    middles = (edges[1:] + edges[:-1]) / 2
+    place = np.digitize(true, edges[1:-1])
+    apart = 100 * (predicted - true)
+    inside = [apart[:, (place == part) & (true >= knots[0])] for part in range(len(middles))]
+    band = 100 * np.interp(middles, knots, noise)
+    axes.fill_between(100 * middles, -band, band, color=GREY, alpha=0.4, linewidth=0, label="noise of one run, ± sd")
+    axes.errorbar(100 * middles, [part.mean() for part in inside], [part.std() for part in inside], fmt="o",
+                  color=BLUE, markersize=4, elinewidth=1, label="predicted less label, mean ± sd")  # fmt: skip
+    axes.axhline(0, color=GREY, linewidth=1)
+    axes.set(xlabel="label of the cell (%)", ylabel="points")
+    axes.legend(fontsize=9)
+    return finish(figure)
+
+
 def rank_ceilings(frame: pd.DataFrame, ceilings: Mapping[str, tuple[float, float]]) -> Figure:
     """Kendall tau that predictors reach on some sets of cells, below what noise of the labels allows.
 

@@ -27,6 +27,7 @@ QUICK_BANNER = "Quick build: fewer seeds and repeats; figures are rougher than t
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # An icon in the script of all of Font Awesome's: its name, size, other names, code and path.
 _ICON = re.compile(r'"?([a-z0-9-]+)"?:\[\d+,\d+,(\[[^\]]*\]),"\w+",(?:"[^"]*"|\[[^\]]*\])\],?')
+_BADGES = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
 _SHOWN = ("text/html", "text/markdown", "image/svg+xml")
 # A builder whose parent is gone, however it went, ends too: the pipe that is its standard input closes.
 _BUILDER = """
@@ -107,7 +108,11 @@ def assemble(project: Path, executed: Path, source: Path, banners: Sequence[str]
     config = yaml.safe_load((project / "_config.yml").read_text(encoding="utf8")) or {}
     # The copies are executed already; Jupyter Book must publish them as they are.
     config.setdefault("execute", {})["execute_notebooks"] = "off"
-    config.setdefault("html", {})["announcement"] = "<br>".join(html.escape(banner) for banner in banners)
+    shown = config.setdefault("html", {})
+    shown["announcement"] = "<br>".join(html.escape(banner) for banner in banners)
+    if config.get("repository", {}).get("url"):
+        shown["use_repository_button"] = True
+        config["launch_buttons"] = config.get("launch_buttons", {}) | _BADGES
     (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf8")
 
 

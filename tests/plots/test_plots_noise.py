@@ -20,9 +20,11 @@ RULES = pd.DataFrame(
     [("bare", "bare", 30.0), ("bare", "bare", 50.0), ("rule", "bare", 3.0), ("rule", "bare", 5.0)],
     columns=["learned from", "held against", "mse"],
 )
+LABELS = np.linspace(0.8, 0.95, 200)
 DRAWN = {
     "error_by_group": lambda: plots_noise.error_by_group(GROUPS),
     "rank_ceilings": lambda: plots_noise.rank_ceilings(TAUS, {"all": (0.8, 0.9), "above 91 %": (0.6, 0.7)}),
+    "residuals": lambda: plots_noise.residuals(LABELS, LABELS[None] + 0.01, (0.8, 0.95), (0.004, 0.002)),
     "rule_matrix": lambda: plots_noise.rule_matrix(RULES, "mse"),
     "what_sets_apart": lambda: plots_noise.what_sets_apart(
         ["energy", "gradient"], np.array([3.0, -2.0]), 0.5, (np.arange(2), SHARES, np.array([4, 0])), 0.01
@@ -49,6 +51,15 @@ def test_every_number_of_a_matrix_is_written_with_its_spread():
     assert texts == ["40.00\n± 14.14", "4.00\n± 1.41"]
     (alone,) = plots_noise.rule_matrix(RULES[:1], "mse").axes[0].texts
     assert alone.get_text() == "30.00"
+
+
+def test_what_is_missed_stands_beside_the_noise_of_a_run():
+    (axes,) = DRAWN["residuals"]().axes
+    band, _ = axes.collections
+    assert band.get_paths()[0].get_extents().ymax == pytest.approx(0.4, abs=0.02)
+    points, zero = axes.lines
+    np.testing.assert_allclose(np.array(points.get_ydata(), dtype=float), 1.0)
+    assert set(zero.get_ydata()) == {0}
 
 
 def test_predictors_stand_below_the_ceiling_of_their_cells():

@@ -14,7 +14,7 @@ from tiny_book import wait_for, write_book, write_notebook
 
 import nplib
 from nplib.publish.build import build_book
-from nplib.publish.pages import PagesFailed, assemble
+from nplib.publish.pages import PagesFailed, assemble, build_html
 from nplib.publish.project import toc_pages
 
 INTRO = r"""
@@ -259,6 +259,19 @@ def test_pages_of_an_earlier_build_are_gone(tmp_path):
         "references.bib",
         "results.ipynb",
     ]
+
+
+@pytest.mark.parametrize("address", ["", "https://github.com/somebody/nplib"])
+def test_one_setting_gives_the_buttons_to_open_notebooks_elsewhere(tmp_path, address):
+    book = write_book(tmp_path / "book")
+    config = book / "_config.yml"
+    config.write_text(config.read_text().replace('url: ""', f'url: "{address}"'))
+    source = book / "_build" / "source"
+    shutil.copytree(book, tmp_path / "executed")
+    assemble(book, tmp_path / "executed", source)
+    page = build_html(source, book, os.environ).parent / "notebooks" / "01_first.html"
+    links = [link for link in ("mybinder.org", "colab.research.google.com") if link in page.read_text()]
+    assert len(links) == (2 if address else 0)
 
 
 PAGE = '<html><head>{head}</head><body><h1 id="top">x</h1>{body}</body></html>'
