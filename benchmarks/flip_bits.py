@@ -1,6 +1,6 @@
 """Flip single random bits of a file and count how many openings silently give other results.
 
-    python benchmarks/flip_bits.py BENCHMARK.hdf5 --flips 3000    # or splits (.npz), or weights (.safetensors)
+    python benchmarks/flip_bits.py BENCHMARK.hdf5 --flips 3000    # or splits (.npz), weights (.safetensors), records
 
 Each damaged copy is opened in a process that is reused until a file ends it, so that crashes and hangs count too.
 """
@@ -8,6 +8,7 @@ Each damaged copy is opened in a process that is reused until a file ends it, so
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import multiprocessing
 import tempfile
 from collections import Counter
@@ -19,9 +20,17 @@ from nplib._files import read_arrays
 from nplib._layout import ATTRIBUTES, LAYOUT, attribute
 from nplib._weights import read_weights
 from nplib.benchmark import Benchmark
+from nplib.convert import convert_tfrecord
 from nplib.errors import UserError
 
 TIMEOUT = 20.0  # seconds after which an opening counts as hanging
+
+
+def converted(path: Path) -> Benchmark:
+    """What records become, but for what is said of their file."""
+    with tempfile.TemporaryDirectory() as folder:
+        convert_tfrecord(path, Path(folder, "x.hdf5"))
+        return dataclasses.replace(Benchmark.open(Path(folder, "x.hdf5")), sha256="", source="", path=None)
 
 
 def contents(path: Path) -> list[tuple]:
@@ -33,7 +42,7 @@ def contents(path: Path) -> list[tuple]:
         about = {name: text for name, text in about.items() if name in ("config", "gp", "seed")}  # what is looked at
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     else:
-        benchmark = Benchmark.open(path)
+        benchmark = converted(path) if path.suffix == ".tfrecord" else Benchmark.open(path)
         about = {field: getattr(benchmark, field) for field in ATTRIBUTES.values()}
         arrays = {name: getattr(benchmark, attribute(name)) for name in LAYOUT}
     values = [(name, str(array.dtype), array.shape, array.tobytes()) for name, array in sorted(arrays.items())]

@@ -284,4 +284,12 @@ def read_attributes(file: h5py.File, path: Path) -> dict[str, str]:
             value = value.decode(errors="replace")
         if value is not None:
             about[field] = str(value)
+    # What a file says of itself ends where a damaged entry is.
+    link = file.get("metrics", getlink=True)
+    ours = "schema_version" in file.attrs or (isinstance(link, h5py.HardLink) and "units" in file["metrics"].attrs)
+    if ours and not {"source", "labels", "sha256"} <= set(about):
+        raise BadBenchmark(
+            f"{path} does not say all that it must of where it is from; it is damaged, so convert it again "
+            "(nplib convert), or fetch it again"
+        )
     return about

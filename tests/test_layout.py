@@ -185,6 +185,17 @@ def test_what_was_changed_after_writing_is_refused(file, name):
         Benchmark.open(file)
 
 
+def test_a_file_of_ours_that_lost_what_it_says_of_itself_is_refused(file):
+    """As HDF5 drops all attributes behind a damaged one, the digest among them."""
+    lost = ("digest", "source_sha256", "kind", "labels", "source", "schema_version")
+    for name in lost:
+        with h5py.File(file, "r+") as stored:
+            del stored.attrs[name]
+        if name != "digest":
+            with pytest.raises(BadBenchmark, match=r"three\.hdf5 does not say all that it must of where it is from"):
+                Benchmark.open(file)
+
+
 @pytest.fixture
 def foreign(file) -> Path:
     """A file that states no digest, as the reference's own."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import shutil
 import socket
 import time
@@ -430,10 +431,12 @@ def test_a_conversion_that_fails_leaves_nothing(tiny):
         ("results.csv", r"'results\.csv' is neither"),
         ("no/such.hdf5", r"no/such\.hdf5 does not exist"),
         ("folder.json", r"folder\.json is a folder"),
+        ("pipe.hdf5", r"pipe\.hdf5 is no regular file"),
     ],
 )
 def test_what_is_not_there_is_told(name, message):
     Path("folder.json").mkdir()
+    os.mkfifo("pipe.hdf5")
     with pytest.raises(DataUnavailable, match=message):
         load(name)
 
