@@ -26,7 +26,7 @@ from nplib._files import check_target, expand
 from nplib._layout import BUDGETS, LAYOUT, RUNS
 from nplib.benchmark import REAL, Benchmark
 from nplib.cell import MAX_VERTICES, OPERATION_CODES
-from nplib.errors import UserError
+from nplib.errors import UserError, printable
 from nplib.records.assembly import Assembly, budget_problem
 from nplib.records.decoding import DAMAGED, DECODED, FRAME_BYTES, UNKNOWN_PARAMETERS, Rows, decode_rows, scan_frames
 from nplib.records.frames import HEADER, BadRecord, open_records, read_frame
@@ -206,7 +206,7 @@ def _assemble(file: BinaryIO, path: Path, size: int, verify_hashes: bool, progre
     pending: deque[tuple[_Block, Future, Future]] = deque()
     pool = ThreadPoolExecutor(os.cpu_count())
     hasher = ThreadPoolExecutor(1)  # one thread, for the order of the blocks
-    bar = tqdm(total=size, unit="B", unit_scale=True, desc=path.name, disable=not progress)
+    bar = tqdm(total=size, unit="B", unit_scale=True, desc=printable(path.name), disable=not progress)
     try:
         assembly = Assembly(path, (lambda: loading.result()) if verify_hashes else None)
         loading: Future | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated
 
@@ -11,14 +12,13 @@ from typer.core import TyperCommand, TyperGroup
 import nplib
 from nplib.cli.book import book
 from nplib.cli.cells import cells
-from nplib.cli.common import printable
 from nplib.cli.data import convert, data, split
 from nplib.cli.predict import predict
 from nplib.cli.search import search
 from nplib.cli.surrogate import fit, make, records, report, surrogate
 from nplib.cli.train import train
 from nplib.cli.validate import validate
-from nplib.errors import UserError
+from nplib.errors import UserError, printable
 
 
 class _PlainHelp:
@@ -49,6 +49,13 @@ class _Group(_PlainHelp, TyperGroup):
                 error = f"there is not enough memory for this ({error or 'none is left'}); close what else takes some"
             print(f"error: {printable(str(error))}", file=sys.stderr)
             raise typer.Exit(1) from None
+
+
+class _Warnings(logging.StreamHandler):
+    """Warnings of the package on stderr, with what would steer a terminal written out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 SETTINGS = {
@@ -84,6 +91,7 @@ def nplib_command(
 
     [bold]nplib book[/bold] runs every notebook and builds the book.
     """
+    logging.getLogger("nplib").addHandler(_Warnings(sys.stderr))
 
 
 for command in (data, convert, split, cells, train, predict, validate, search, book):

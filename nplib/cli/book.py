@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nplib.cli.common import Data, Results, printable
+from nplib.cli.common import Data, Results
+from nplib.errors import printable
 
 if TYPE_CHECKING:
     from nplib.publish.kernels import Step

@@ -11,7 +11,6 @@ import os
 import re
 import sys
 import threading
-import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import typer
 from tqdm import tqdm
 
-from nplib.errors import UserError
+from nplib.errors import UserError, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -203,13 +202,6 @@ def described(benchmark: Benchmark) -> dict[str, object]:
 def counted(number: int, what: str) -> str:
     """A number of things, in words: ``1 seed``, ``2 seeds``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def printable(text: str) -> str:
-    """A text, with what would steer a terminal written out: it may come from a file of somebody else's."""
-    return "".join(
-        c if c in "\t\n" or unicodedata.category(c) not in ("Cc", "Cf", "Zl", "Zp") else ascii(c)[1:-1] for c in text
-    )
 
 
 @contextmanager

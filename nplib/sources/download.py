@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from tqdm import tqdm
 
 from nplib._files import lock, sha256_of
-from nplib.errors import UserError
+from nplib.errors import UserError, printable
 
 if TYPE_CHECKING:
     import requests
@@ -107,7 +107,7 @@ def fetch(
             target.parent.mkdir(parents=True, exist_ok=True)
             with _locked(part_of(target), timeout) as part:
                 if part is not None:
-                    with tqdm(desc=remote.name, unit="B", unit_scale=True, disable=not progress) as bar:
+                    with tqdm(desc=printable(remote.name), unit="B", unit_scale=True, disable=not progress) as bar:
                         _Download(remote, part_of(target), part, bar, timeout).run(tries, pause)
                     os.fsync(part.fileno())
                     os.replace(part_of(target), target)

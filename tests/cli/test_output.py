@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-from commands import fail, flags, report_of, run, succeed
+from commands import fail, flags, nplib, report_of, run, succeed
 from safetensors.numpy import save_file
 
 from nplib.benchmark import METRICS, Benchmark, empty_metrics
@@ -331,3 +332,13 @@ def test_weights_of_a_training_that_cannot_be_judged_are_kept(folder, tmp_path, 
     with pytest.raises(UserError, match="accept"):
         run(*two, "--save", tmp_path / "two.safetensors")
     assert {path.name for path in tmp_path.iterdir()} == {"two-classifier.safetensors", "two-regressor.safetensors"}
+
+
+def test_warnings_do_not_steer_a_terminal(tmp_path, shared):
+    """A file may bear any name, and a warning that names it goes to the terminal."""
+    source = tmp_path / "odd \x1b[2J\u202e.tfrecord"
+    shutil.copy(shared / "nasbench101" / "only108_sample.tfrecord", source)
+    done = nplib("convert", source, tmp_path / "out.hdf5", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert r"odd \x1b[2J\u202e.tfrecord is none of the official files" in done.stderr
+    assert not {"\x1b", "\u202e"} & set(done.stderr + done.stdout)
