@@ -17,6 +17,7 @@ import torch
 
 from nplib.errors import UserError
 
+CPU = torch.device("cpu")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -28,7 +29,8 @@ class _Cores:
     users = 0
     threads = 0
     calls = 0  # that compute now
-    lost = False  # this process was forked while its parent was computing
+    forked = False  # this process was, from one that had loaded torch,
+    lost = False  # while that was computing
 
 
 def num_cores() -> int:
@@ -37,8 +39,14 @@ def num_cores() -> int:
         return _Cores.threads if _Cores.users else torch.get_num_threads()
 
 
+def is_forked() -> bool:
+    """Whether this process was forked from one that may have had processes at work, which are not its own."""
+    return _Cores.forked
+
+
 @contextmanager
-def _one_thread_each() -> Iterator[int]:
+def one_thread_each() -> Iterator[int]:
+    """Let torch's operations run on the thread that calls them; gives how many threads they had."""
     with _Cores.lock:
         if not _Cores.users:
             _Cores.threads = torch.get_num_threads()
@@ -54,7 +62,7 @@ def _one_thread_each() -> Iterator[int]:
 
 def _after_fork() -> None:
     """Torch's threads do not live on in a forked process, and it would wait for them for ever: one thread does."""
-    _Cores.lost = _Cores.lost or _Cores.calls > 0
+    _Cores.forked, _Cores.lost = True, _Cores.lost or _Cores.calls > 0
     _Cores.lock, _Cores.users, _Cores.calls = threading.Lock(), 0, 0
     torch.set_num_threads(1)
 
@@ -90,7 +98,7 @@ def map_on_cores(function: Callable[[Item], Result], items: Iterable[Item], devi
     if device.type != "cpu":
         return [function(item) for item in items]
     with (
-        _one_thread_each() as threads,
+        one_thread_each() as threads,
         # A new thread starts with torch's own number of threads.
         ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
     ):

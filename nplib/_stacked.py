@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +69,48 @@ def _views(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
     return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
+def _times_vectors(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """Products of M matrices with one column each; a single one is rounded as if it were one of many."""
+    if len(matrices) > 1:
+        return torch.bmm(matrices, vectors)
+    return torch.bmm(matrices.expand(2, -1, -1), vectors.expand(2, -1, -1))[:1]
+
+
+class _Layer:
+    """A convolution: weights, (2, M, inputs, H), and gradients as a step reads them, and what it computes."""
+
+    def __init__(self, weights: Tensor, gradient: Tensor, rows: int, vertices: int) -> None:
+        models, _, width = weights.shape[1:]
+        self.both, self.both_grad = weights.flatten(0, 1), gradient.flatten(0, 1)
+        (self.along, self.against), (self.along_grad, self.against_grad) = weights, gradient
+        self.along_back, self.against_back = weights.transpose(2, 3)
+        # Both directions before their mean, (2, M, BV, H), and what leaves the layer, (M, BV, H).
+        self.active = torch.empty(2, models, rows, width, dtype=weights.dtype, device=weights.device)
+        self.hidden = torch.empty_like(self.active[0])
+        self.flat, self.by_cell = self.active.flatten(0, 1), self.active.view(-1, vertices, width)
+        self.directions, self.entered = self.active.unbind(), self.hidden.transpose(1, 2)
+
+    def activate(self, kept: Tensor | float) -> None:
+        self.active.relu_()
+        torch.add(*self.directions, out=self.hidden).mul_(kept)
+
+
+class _Room:
+    """What a step writes into, for one shape of batches: to make it anew would take longer than to fill it."""
+
+    def __init__(self, stack: StackedPredictors, size: int, vertices: int) -> None:
+        self.size = (size, vertices)
+        pairs = zip(stack.convolutions, stack.convolution_grads, strict=True)
+        self.layers = [_Layer(*pair, size * vertices, vertices) for pair in pairs]
+        self.mixed, self.d_spread = (torch.empty_like(self.layers[0].active) for _ in range(2))
+        self.mixed_by_cell, self.d_spread_by_cell = (
+            tensor.view(-1, vertices, tensor.shape[-1]) for tensor in (self.mixed, self.d_spread)
+        )
+        self.d_output = torch.empty_like(self.layers[0].hidden)
+        self.d_output_twice = self.d_output.expand_as(self.d_spread)
+        self.by_cell = (stack.count, size, vertices, self.d_output.shape[-1])
+
+
 class StackedPredictors:
     """M predictors of one configuration.
 
@@ -92,10 +135,30 @@ class StackedPredictors:
         head = [stack("fc1.weight").transpose(1, 2), stack("fc2.weight").transpose(1, 2)]
         # One tensor holds all weights, so that an optimizer steps once.
         self.weights = torch.cat([weight.flatten() for weight in (*pairs, *head)]).to(device)
-        self.weights.grad = torch.zeros_like(self.weights)
-        shapes = [weight.shape for weight in (*pairs, *head)]
-        *self.convolutions, self.fc1, self.fc2 = _views(self.weights, shapes)
-        *self.convolution_grads, self.fc1_grad, self.fc2_grad = _views(self.weights.grad, shapes)
+        self.shapes = [weight.shape for weight in (*pairs, *head)]
+        self.moments = torch.stack([torch.zeros_like(self.weights)] * 2)
+        self.steps = torch.zeros_like(self.weights[0])  # of Adam
+        self._make_views()
+
+    def _make_views(self) -> None:
+        self.room: _Room | None = None
+        self.gradient = torch.zeros_like(self.weights)
+        *self.convolutions, self.fc1, self.fc2 = _views(self.weights, self.shapes)
+        *self.convolution_grads, self.fc1_grad, self.fc2_grad = _views(self.gradient, self.shapes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("config", "count", "shapes", "weights", "moments", "steps")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._make_views()
+
+    def adam_step(self, learning_rate: float, weight_decay: float) -> None:
+        """One step of Adam on all weights at once, as :class:`torch.optim.Adam` makes it, by the gradient as set."""
+        self.steps += 1
+        tensors = [[self.weights], [self.gradient], [self.moments[0]], [self.moments[1]], [], [self.steps]]
+        settings = {"lr": learning_rate, "beta1": 0.9, "beta2": 0.999, "weight_decay": weight_decay, "eps": 1e-8}
+        torch._fused_adam_(*tensors, **settings, amsgrad=False, maximize=False)
 
     def predictors(self) -> list[Predictor]:
         """The M predictors, each with a copy of its weights, on the CPU."""
@@ -122,53 +185,48 @@ class StackedPredictors:
         Returns:
             Tensor, shape (M, B): Loss of every cell; of pairs, the mean of those that it is in.
         """
-        models, size, _ = batch.targets.shape
-        vertices = batch.propagation.shape[-1]
-        rows = (models, size * vertices)
-        layers = range(len(self.convolutions))
-        kept = [0.5] * len(layers) if masks is None else masks.hidden
+        size, vertices = batch.targets.shape[1], batch.propagation.shape[-1]
+        if self.room is None or self.room.size != (size, vertices):
+            self.room = _Room(self, size, vertices)
+        room, kept = self.room, [0.5] * len(self.convolutions) if masks is None else masks.hidden
+        first, *others = room.layers
 
-        hidden = []  # what leaves each layer, (M, BV, H)
-        active = []  # both directions before their mean, (2, M, BV, H)
-        for k in layers:
-            if k == 0:
-                spread = torch.bmm(batch.reads, self.convolutions[0].flatten(0, 1))
-            else:
-                mixed = torch.empty_like(active[0])
-                for direction in range(2):
-                    torch.bmm(hidden[-1], self.convolutions[k][direction], out=mixed[direction])
-                spread = torch.bmm(batch.propagation, mixed.view(-1, vertices, mixed.shape[-1]))
-            active.append(spread.relu_().view(2, *rows, -1))
-            output = torch.add(active[k][0], active[k][1])
-            hidden.append(output.mul_(kept[k]))
-        pooled = hidden[-1].view(models, size, vertices, -1).sum(dim=2).div_(batch.num_vertices)  # (M, B, H)
+        torch.bmm(batch.reads, first.both, out=first.flat)
+        first.activate(kept[0])
+        entered = first.hidden
+        for layer, kept_here in zip(others, kept[1:], strict=True):
+            torch.bmm(entered, layer.along, out=room.mixed[0])
+            torch.bmm(entered, layer.against, out=room.mixed[1])
+            torch.bmm(batch.propagation, room.mixed_by_cell, out=layer.by_cell)
+            layer.activate(kept_here)
+            entered = layer.hidden
+        pooled = entered.view(*room.by_cell).sum(dim=2).div_(batch.num_vertices)  # (M, B, H)
         head = torch.bmm(pooled, self.fc1)  # (M, B, head)
         if masks is not None:
             head.mul_(masks.head)
-        losses, d_last = self._losses(torch.bmm(head, self.fc2), batch.targets, loss)  # both (M, B, 1)
+        losses, d_last = self._losses(_times_vectors(head, self.fc2), batch.targets, loss)  # both (M, B, 1)
 
-        torch.bmm(head.transpose(1, 2), d_last, out=self.fc2_grad)
+        self.fc2_grad.copy_(_times_vectors(head.transpose(1, 2), d_last))
         d_head = torch.bmm(d_last, self.fc2.transpose(1, 2))
         if masks is not None:
             d_head.mul_(masks.head)
         torch.bmm(pooled.transpose(1, 2), d_head, out=self.fc1_grad)
         d_pooled = torch.bmm(d_head, self.fc1.transpose(1, 2)).div_(batch.num_vertices)  # (M, B, H)
-        d_output = d_pooled.unsqueeze(2).expand(-1, -1, vertices, -1).reshape(*rows, -1)
+        room.d_output.view(*room.by_cell).copy_(d_pooled.unsqueeze(2).expand(*room.by_cell))
         back = batch.propagation.transpose(1, 2)
-        for k in reversed(layers):
-            d_output.mul_(kept[k])
-            d_spread = torch.ops.aten.threshold_backward(d_output.expand_as(active[k]), active[k], 0)  # (2, M, BV, H)
+        for k in range(len(others), -1, -1):
+            layer = room.layers[k]
+            room.d_output.mul_(kept[k])
+            torch.ops.aten.threshold_backward(room.d_output_twice, layer.active, 0, grad_input=room.d_spread)
             if k == 0:
-                gradient = self.convolution_grads[0].flatten(0, 1)
-                torch.bmm(batch.reads.transpose(1, 2), d_spread.flatten(0, 1), out=gradient)
                 break
-            d_mixed = torch.bmm(back, d_spread.view(-1, vertices, d_output.shape[-1])).view_as(active[k])
-            entered = hidden[k - 1].transpose(1, 2)
-            for direction in range(2):
-                torch.bmm(entered, d_mixed[direction], out=self.convolution_grads[k][direction])
-            along, against = self.convolutions[k]
-            torch.bmm(d_mixed[0], along.transpose(1, 2), out=d_output)
-            d_output.baddbmm_(d_mixed[1], against.transpose(1, 2))
+            torch.bmm(back, room.d_spread_by_cell, out=room.mixed_by_cell)
+            entered = room.layers[k - 1].entered
+            torch.bmm(entered, room.mixed[0], out=layer.along_grad)
+            torch.bmm(entered, room.mixed[1], out=layer.against_grad)
+            torch.bmm(room.mixed[0], layer.along_back, out=room.d_output)
+            room.d_output.baddbmm_(room.mixed[1], layer.against_back)
+        torch.bmm(batch.reads.transpose(1, 2), room.d_spread.flatten(0, 1), out=first.both_grad)
         return losses[:, :, 0]
 
     def _losses(self, last: Tensor, targets: Tensor, loss: str) -> tuple[Tensor, Tensor]:

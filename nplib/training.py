@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,17 +17,19 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from nplib._devices import choose_device, map_on_cores, num_cores, undisturbed
+from nplib._devices import choose_device, undisturbed
 from nplib._stacked import Masks, StackedPredictors, make_batches
+from nplib._workers import Tell, count_workers, map_in_workers
 from nplib.cell import MAX_VERTICES, Cells
 from nplib.errors import UserError
 from nplib.predictor import Graphs, Predictor, PredictorConfig
 from nplib.splits import passing, training_rows
 
-# At most so many predictors train as one batch: more share no more, and fall out of the processor's cache.
-STACK_SIZE = 10
+# At most so many predictors train as one batch: on a processor more share no more, and fall out of its cache.
+STACK_SIZE, STACK_SIZE_GPU = 10, 1000
 # Batches are gathered and dropout is drawn for so many steps at a time.
 STEPS_AT_ONCE = 16
+SECONDS_A_PREDICTION = 8e-6  # of one cell by one predictor, about
 # Width of the graph convolutions by number of training cells: in a table of the paper, which has 334 where its
 # picture of N against K has 344.
 PAPER_WIDTHS = {43: 48, 86: 72, 129: 96, 172: 144, 334: 210, 860: 320}
@@ -153,6 +156,7 @@ class Fit:
     seeds: tuple[int, ...]
     # (M, epochs), points²; of cross-entropy nats, of ranking outputs; dropout on, mean over an epoch's steps
     training_loss: np.ndarray
+    watched: np.ndarray | None = None  # (M, N), what they predict of the cells that the training was to watch
 
     def predict(self, cells: Cells | Graphs, batch_size: int = 256) -> np.ndarray:
         """Predicted accuracies (fractions), or logits, of every predictor, shape (M, N), float64."""
@@ -161,7 +165,8 @@ class Fit:
 
     def first(self, count: int) -> Fit:
         """The predictors of the first so many seeds."""
-        return Fit(self.predictors[:count], self.seeds[:count], self.training_loss[:count])
+        watched = None if self.watched is None else self.watched[:count]
+        return Fit(self.predictors[:count], self.seeds[:count], self.training_loss[:count], watched)
 
     def training_report(self) -> dict[str, list[float]]:
         """How the training ended, a value a seed."""
@@ -179,12 +184,14 @@ def fit_predictors(
     device: str | torch.device = "cpu",
     after_epochs: int = 0,
     callback: Callable[[int, Fit], None] | None = None,
+    watched: Cells | None = None,
     progress: bool = False,
 ) -> Fit:
-    """Train one predictor a seed.
+    """Train one predictor a seed, in worker processes where that pays; see :mod:`nplib._workers`.
 
-    A seed decides the initial weights, the order of the cells and the dropout of its predictor, whatever is trained
-    beside it and on whatever device; results differ between those by float rounding alone.
+    A seed decides the initial weights, the order of the cells and the dropout of its predictor. On processors of one
+    kind the numbers are the same to the bit, whatever is trained beside it and by however many workers; those of other
+    devices differ by float rounding alone.
 
     Args:
         cells (Cells or Graphs): All cells, N of them.
@@ -196,6 +203,7 @@ def fit_predictors(
             there is.
         after_epochs, callback (int, callable): Every so many epochs, and after the last, the callback gets the number
             of epochs done and the fit so far.
+        watched (Cells, optional): What is to be predicted whenever the callback is called, by those who train.
         progress (bool): Show a bar on stderr.
 
     Returns:
@@ -208,29 +216,55 @@ def fit_predictors(
     device = choose_device(device) if isinstance(device, str) else device
     rows = training_rows(len(cells), accuracies, seeds, training_cells)
     _check_labels(accuracies, rows, config)
-    used, places = np.unique(np.concatenate(rows), return_inverse=True)
-    rows = np.split(places.reshape(-1), np.cumsum([len(row) for row in rows])[:-1])
-    graphs = Graphs.of(cells[used]).to(device)
-    standardized = (np.asarray(accuracies)[used] - config.predictor.label_mean) / config.predictor.label_std
-    targets = torch.as_tensor(standardized, dtype=torch.float32, device=device)
+    standardized = (np.asarray(accuracies) - config.predictor.label_mean) / config.predictor.label_std
+    steps = [len(row) // config.batch_size for row in rows]
+    stops = _stops(config.epochs, after_epochs)
+    seconds = config.epochs * sum(steps) * _seconds_a_step(config)
+    seconds += len(seeds) * len(stops) * len(watched or ()) * SECONDS_A_PREDICTION
+    on_cpu = device.type == "cpu"
+    groups = _groups(steps, count_workers(seconds), STACK_SIZE) if on_cpu else _groups(steps, 1, STACK_SIZE_GPU)
+    trainers = []
+    for group in groups:
+        used, places = np.unique(np.concatenate([rows[m] for m in group]), return_inverse=True)
+        own = np.split(places.reshape(-1), np.cumsum([len(rows[m]) for m in group])[:-1])
+        targets = torch.as_tensor(standardized[used], dtype=torch.float32, device=device)
+        graphs = Graphs.of(cells[used]).to(device)
+        trainers.append(_Trainer(graphs, targets, own, tuple(seeds[m] for m in group), config))
+    order = np.argsort(np.concatenate(groups))
     with tqdm(total=len(seeds) * config.epochs, unit="epoch", desc="training", disable=not progress) as bar:
-        groups = _groups([len(row) // config.batch_size for row in rows], device)
-        trainers = [
-            _Trainer(graphs, targets, [rows[m] for m in group], tuple(seeds[m] for m in group), config, bar.update)
-            for group in groups
-        ]
-        order = np.argsort(np.concatenate(groups))
-        for done in _stops(config.epochs, after_epochs):
-            map_on_cores(lambda trainer, epochs=done: trainer.train_to(epochs), trainers, device)
+        for done in stops:
+            train, shared = partial(_train_to, epochs=done), [] if watched is None else [watched]
+            if on_cpu:
+                found = map_in_workers(train, trainers, seconds, bar.update, shared)
+            else:
+                found = [train(trainer, bar.update, *shared) for trainer in trainers]
+            trainers = [trainer for trainer, _ in found]
+            fit = _fit(trainers, order, [predicted for _, predicted in found])
             if callback and (done == config.epochs or (after_epochs and done % after_epochs == 0)):
-                callback(done, _fit(trainers, order))
-    return _fit(trainers, order)
+                callback(done, fit)
+    return fit
 
 
-def _groups(steps: Sequence[int], device: torch.device) -> list[list[int]]:
-    """Which predictors train as one batch: those of as many steps, on a CPU no more than keeps every core at work."""
-    cores = num_cores() if device.type == "cpu" else 1
-    size = min(STACK_SIZE, -(-len(steps) // cores))
+def _seconds_a_step(config: TrainingConfig) -> float:
+    """How long a step of one predictor takes on one core, about."""
+    size = config.predictor.layers / 3 * config.batch_size / 10 * (config.predictor.hidden / 144) ** 2
+    return 5e-5 + 4e-4 * size
+
+
+def _train_to(
+    trainer: _Trainer, tell: Tell, watched: Cells | None = None, *, epochs: int
+) -> tuple[_Trainer, np.ndarray | None]:
+    """Train a group until so many epochs are done; also what it then says of watched cells, (M, N)."""
+    with undisturbed():
+        trainer.train_to(epochs, tell)
+        if watched is None:
+            return trainer, None
+        return trainer, np.stack([predictor.predict(watched) for predictor in trainer.stack.predictors()])
+
+
+def _groups(steps: Sequence[int], workers: int, most: int) -> list[list[int]]:
+    """Which predictors train as one batch: those of as many steps, no more than keeps every worker at work."""
+    size = min(most, -(-len(steps) // workers))
     alike: dict[int, list[int]] = {}
     for m, count in enumerate(steps):
         alike.setdefault(count, []).append(m)
@@ -248,12 +282,13 @@ def _stops(epochs: int, after_epochs: int) -> list[int]:
     return sorted({*range(step, epochs, step), epochs})
 
 
-def _fit(trainers: Sequence[_Trainer], order: np.ndarray) -> Fit:
+def _fit(trainers: Sequence[_Trainer], order: np.ndarray, watched: Sequence[np.ndarray | None]) -> Fit:
     """What the trainers have so far, in the order of the seeds that were asked for."""
     predictors = [predictor for trainer in trainers for predictor in trainer.stack.predictors()]
     seeds = [seed for trainer in trainers for seed in trainer.seeds]
     losses = np.concatenate([trainer.losses[:, : trainer.done] for trainer in trainers])
-    return Fit([predictors[m] for m in order], tuple(seeds[m] for m in order), losses[order])
+    predicted = None if watched[0] is None else np.concatenate(watched)[order]
+    return Fit([predictors[m] for m in order], tuple(seeds[m] for m in order), losses[order], predicted)
 
 
 def _check_labels(accuracies: np.ndarray, rows: Sequence[np.ndarray], config: TrainingConfig) -> None:
@@ -278,7 +313,7 @@ def _check_labels(accuracies: np.ndarray, rows: Sequence[np.ndarray], config: Tr
 
 
 class _Trainer:
-    """One group of predictors while it trains."""
+    """One group of predictors while it trains; it may go on in another process."""
 
     def __init__(
         self,
@@ -287,29 +322,30 @@ class _Trainer:
         cells: Sequence[np.ndarray],
         seeds: tuple[int, ...],
         config: TrainingConfig,
-        tell: Callable[[int], object] = lambda count: None,
     ) -> None:
         self.graphs, self.targets, self.cells, self.seeds, self.config = graphs, targets, cells, seeds, config
-        self.tell = tell  # called after every epoch with the number of predictors that did it
-        device = graphs.nodes.device
-        self.stack = StackedPredictors([Predictor(config.predictor, seed) for seed in seeds], device)
+        self.stack: StackedPredictors | None = None  # made by whoever begins
         self.orders = [np.random.default_rng([seed, 0]) for seed in seeds]
         self.dropout = _Dropout(seeds, config)
-        self.optimizer = torch.optim.Adam(
-            [self.stack.weights],
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=device.type in ("cpu", "cuda"),
-        )
         self.losses = np.zeros((len(seeds), config.epochs))
         self.done = 0  # epochs
 
-    def train_to(self, epochs: int) -> None:
-        """Train until so many epochs are done."""
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: to go on, or, of a training that has ended, to predict."""
+        needed = vars(self).keys()
+        if self.done == self.config.epochs:
+            needed -= {"graphs", "targets", "cells", "orders", "dropout"}
+        return {name: getattr(self, name) for name in needed}
+
+    def train_to(self, epochs: int, tell: Tell) -> None:
+        """Train until so many epochs are done, told after each as the number of predictors that did it."""
+        if self.stack is None:
+            predictors = [Predictor(self.config.predictor, seed) for seed in self.seeds]
+            self.stack = StackedPredictors(predictors, self.targets.device)
         for epoch in range(self.done, epochs):
             self.train_epoch(epoch)
             self.done += 1
-            self.tell(len(self.seeds))
+            tell(len(self.seeds))
 
     def train_epoch(self, epoch: int) -> None:
         config, device = self.config, self.targets.device
@@ -317,17 +353,16 @@ class _Trainer:
         used = steps * config.batch_size
         shuffled = np.stack([order.permutation(row)[:used] for order, row in zip(self.orders, self.cells, strict=True)])
         cells = torch.as_tensor(shuffled, device=device).view(len(self.seeds), steps, config.batch_size)
-        self.optimizer.param_groups[0]["lr"] = (
-            config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
-        )
+        learning_rate = config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
         losses = []  # of each step, (M, B)
         for start in range(0, steps, STEPS_AT_ONCE):
             batches = make_batches(self.graphs, cells[:, start : start + STEPS_AT_ONCE], self.targets)
             for batch, masks in zip(batches, self.dropout.draw(len(batches), device), strict=True):
                 losses.append(self.stack.set_gradient(batch, masks, config.loss))
-                self.optimizer.step()
+                self.stack.adam_step(learning_rate, config.weight_decay)
         unit = (100 * config.predictor.label_std) ** 2 if config.loss == "mse" else 1
-        self.losses[:, epoch] = torch.stack(losses).mean(dim=(0, 2)).cpu().numpy() * unit
+        of_steps = torch.stack(losses).expand(-1, max(2, len(self.seeds)), -1)  # one is rounded as one of many
+        self.losses[:, epoch] = of_steps.contiguous().mean(dim=(0, 2)).cpu().numpy()[: len(self.seeds)] * unit
         if not np.isfinite(self.losses[:, epoch]).all():
             first = int(np.argmin(np.isfinite(self.losses[:, epoch])))
             raise TrainingFailed(
@@ -347,13 +382,19 @@ class _Dropout:
         rows = config.batch_size * MAX_VERTICES
         self.layers = [((rows, predictor.hidden), kept / 2)] * predictor.layers
         self.layers.append(((config.batch_size, predictor.head), kept))
-        # Written anew for each draw: fresh memory would cost more than the numbers.
-        self.masks = [np.empty((STEPS_AT_ONCE, len(seeds), *shape), dtype=np.float32) for shape, _ in self.layers]
+        self.masks: list[np.ndarray] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"masks": []}
 
     def draw(self, steps: int, device: torch.device) -> list[Masks | None]:
         """Masks of the next steps; they hold until the next draw."""
         if self.threshold == 0:
             return [None] * steps
+        # Written anew by each draw: fresh memory would cost more than the numbers.
+        self.masks = self.masks or [
+            np.empty((STEPS_AT_ONCE, len(self.streams), *shape), dtype=np.float32) for shape, _ in self.layers
+        ]
         for m, stream in enumerate(self.streams):
             for masks, (shape, value) in zip(self.masks, self.layers, strict=True):
                 count = steps * math.prod(shape)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nplib.cli.common import Data, Results
+from nplib.cli.common import Data, Results, Scheduler
 from nplib.errors import printable
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def book(
             metavar="NUMBER", min=1, help="Notebooks at a time; as many as cores and free memory allow if not given."
         ),
     ] = None,
+    scheduler: Scheduler = None,
     keep_record: Annotated[
         bool, typer.Option("--record", help="Keep what a whole build of real data found, for the front page.")
     ] = False,

@@ -53,6 +53,16 @@ def _setting(kind: type[Number], metavar: str, *names: str, about: str, least: N
     return Annotated[kind, one], Annotated[tuple, several]
 
 
+def _use_scheduler(address: str | None) -> str | None:
+    """Let all that is computed go to a cluster, by notebooks too."""
+    if address:
+        from nplib._workers import SCHEDULER, check_scheduler
+
+        check_scheduler(address)
+        os.environ[SCHEDULER] = address
+    return address
+
+
 Data = Annotated[
     str,
     typer.Option(
@@ -82,6 +92,16 @@ Seeds = Annotated[
 ]
 Device = Annotated[
     str, typer.Option("--device", metavar="NAME", help="Where graph networks train: auto, cpu, cuda, cuda:1, mps.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        envvar="NPLIB_SCHEDULER",
+        callback=_use_scheduler,
+        help="Work on a Dask cluster whose scheduler is there, as tcp://host:8786.",
+    ),
 ]
 Hidden, Hiddens = _setting(
     int, "CHANNELS", "--hidden", "--gcn-hidden", about="Width of the graph convolutions", least=1

@@ -59,6 +59,7 @@ def search(
     seeds: common.Seeds = 1,
     data: common.Data = "auto",
     device: common.Device = "auto",
+    scheduler: common.Scheduler = None,
     plan: Annotated[
         Path | None,
         typer.Option(metavar="FILE.csv", help="For your own training: write the random cells to train, and stop."),

@@ -72,6 +72,7 @@ def train(
     data: common.Data = "auto",
     split_file: common.SplitFile = None,
     device: common.Device = "auto",
+    scheduler: common.Scheduler = None,
     two_stage: Annotated[
         bool,
         typer.Option("--two-stage", help="First a classifier (lr 2e-4), then a predictor for what it accepts (--lr)."),
@@ -235,6 +236,7 @@ def _one_stage(
             test_batch_size=test_batch_size,
             after_epochs=math.gcd(*every),
             callback=_teller(out, benchmark, evaluation_cells, config, *every) if any(every) else None,
+            watched=benchmark.cells[evaluation_cells] if every[1] and math.gcd(*every) == every[1] else None,
             progress=True,
         )
     save(outcome.fit.predictors)
@@ -263,7 +265,7 @@ def _teller(
         if due(train_every):
             out.say(f"{epoch}: training MSE {summarize(fit.training_loss[:, done - 1])} points²")
         if due(eval_every):
-            predicted = fit.predict(benchmark.cells[cells])
+            predicted = fit.predict(benchmark.cells[cells]) if fit.watched is None else fit.watched
             mse = summarize(mse_percent2(true, row) for row in predicted)
             tau = summarize(kendall_tau(true, row) for row in predicted)
             out.say(f"{epoch}: evaluation MSE {mse} points², Kendall tau {tau:.3f}")

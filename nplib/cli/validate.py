@@ -55,6 +55,7 @@ def validate(
     data: common.Data = "auto",
     split_file: common.SplitFile = None,
     device: common.Device = "auto",
+    scheduler: common.Scheduler = None,
     json_file: common.Json = None,
     overwrite: common.Overwrite = False,
 ) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.resources import files
 from typing import ClassVar
 
@@ -18,8 +19,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from nplib._devices import choose_device, map_on_cores, undisturbed
+from nplib._devices import CPU, choose_device, map_on_cores, undisturbed
 from nplib._weights import write_weights
+from nplib._workers import Tell, map_in_workers
 from nplib.cell import Cells
 from nplib.errors import UserError
 from nplib.features.columns import columns_of
@@ -28,7 +30,6 @@ from nplib.gp.process import JITTER, GaussianProcess, GPFailed, Priors, most_pro
 from nplib.gp.targets import TARGETS, ScoreMap, target_values
 from nplib.splits import training_rows
 
-CPU = torch.device("cpu")
 # What a file of weights holds; of members an array each, named columns.0 and so on.
 STATE, OF_MEMBERS = ("rows", "labels"), ("columns", "parameters")
 LEAST_LABELS = 3
@@ -39,6 +40,7 @@ SUREST = 1e-12
 # So many numbers of a kernel stay in a core's cache between the steps of a prediction.
 CACHED_NUMBERS = 2**18
 CELLS_AT_A_TIME = 16_384
+SECONDS_AN_ITERATION = 3e-4  # of a member of few labels, about
 
 
 def _chosen_columns() -> tuple[tuple[str, ...], ...]:
@@ -374,15 +376,10 @@ def fit_gps(
         for _, X, labels, columns in bags
         for targets, chosen in zip(_targets(config, labels), columns, strict=True)
     ]
+    learnt = [tuple(values[: config.hyper_cells] for values in member) for member in members]
+    seconds = config.iterations * sum(SECONDS_AN_ITERATION * (1 + (len(X) / 110) ** 2) for X, _ in learnt)
     with tqdm(total=len(members), unit="member", desc="fitting", disable=not progress) as bar:
-
-        def fit(member: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-            X, targets = (values[: config.hyper_cells] for values in member)
-            found = most_probable(X, targets, config.priors, config.iterations)
-            bar.update()
-            return found
-
-        parameters = map_on_cores(fit, members, CPU)
+        parameters = map_in_workers(partial(_fit_member, config=config), learnt, seconds, bar.update)
 
     def condition(number: int) -> GPPredictor:
         seed, X, labels, columns = bags[number]
@@ -390,6 +387,14 @@ def fit_gps(
         return GPPredictor(config, seed, X, labels, columns, found)
 
     return GPFit(map_on_cores(condition, range(len(bags)), CPU), tuple(int(seed) for seed in seeds))
+
+
+def _fit_member(member: tuple[np.ndarray, np.ndarray], tell: Tell, config: GPConfig) -> np.ndarray:
+    """Hyper-parameters of one member, which reads these columns and learns these targets."""
+    with undisturbed():
+        found = most_probable(*member, config.priors, config.iterations)
+    tell(1)
+    return found
 
 
 def _check_labels(accuracies: np.ndarray, row: np.ndarray) -> None:

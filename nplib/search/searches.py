@@ -11,17 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
-from nplib._devices import map_on_cores
+from nplib._devices import CPU, map_on_cores
 from nplib.search.designs import draw_cells, first_cells
 from nplib.search.histories import BadSearch, Histories
 from nplib.search.keeping import keeping
 from nplib.search.proposers import Proposer
 from nplib.search.trainings import Trainings, useful
-
-CPU = torch.device("cpu")
 
 
 def oracle(trainings: Trainings, queries: int, seeds: Sequence[int]) -> Histories:

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from nplib.benchmark import Benchmark
+from nplib.cell import Cells
 from nplib.errors import UserError
 from nplib.metrics import kendall_tau, mse_percent2, summarize
 from nplib.training import Config, Fit, Fitted
@@ -84,6 +85,7 @@ def run_experiment(
     test_batch_size: int = 256,
     after_epochs: int = 0,
     callback: Callable[[int, Fit], None] | None = None,
+    watched: Cells | None = None,
     progress: bool = False,
 ) -> Outcome:
     """Train on some cells of a benchmark, one predictor a seed, and evaluate on others.
@@ -96,7 +98,7 @@ def run_experiment(
             reference; :attr:`Outcome.unseen` tells them apart.
         config (TrainingConfig or GPConfig): What is fitted.
         test_batch_size (int): Cells predicted at a time.
-        seeds, device, after_epochs, callback, progress: See :func:`nplib.training.fit_predictors`.
+        seeds, device, after_epochs, callback, watched, progress: See :func:`nplib.training.fit_predictors`.
     """
     if len(evaluation_cells) < 2:
         raise UserError(f"the evaluation has {len(evaluation_cells)} cells; it needs at least 2")
@@ -105,17 +107,10 @@ def run_experiment(
     labels = benchmark.accuracy_labels()
     chosen, true = benchmark.cells[evaluation_cells], labels[evaluation_cells]
 
+    watching = {"after_epochs": after_epochs, "callback": callback, "watched": watched} if callback else {}
+    options = {"training_cells": training_cells, "device": device, "progress": progress} | watching
     start = time.perf_counter()
-    fit = config.fit(
-        benchmark.cells,
-        labels,
-        seeds,
-        training_cells=training_cells,
-        device=device,
-        after_epochs=after_epochs,
-        callback=callback,
-        progress=progress,
-    )
+    fit = config.fit(benchmark.cells, labels, seeds, **options)
     trained = time.perf_counter()
     predicted = fit.predict(chosen, test_batch_size)
     return Outcome(

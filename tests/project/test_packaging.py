@@ -48,7 +48,9 @@ LOCKS = ["requirements.lock", "requirements-cuda.lock", "requirements-tensorflow
 LOCK = requirements_of("requirements.lock")
 TENSORFLOW_LOCK = requirements_of("requirements-tensorflow.lock")
 EXTRAS = DECLARED["optional-dependencies"]
-REQUIRED = [Requirement(text) for text in (*DECLARED["dependencies"], *EXTRAS["book"], *EXTRAS["test"])]
+REQUIRED = [
+    Requirement(text) for text in (*DECLARED["dependencies"], *EXTRAS["book"], *EXTRAS["cluster"], *EXTRAS["test"])
+]
 TENSORFLOW = [Requirement(text) for text in EXTRAS["tensorflow"]]
 
 
@@ -187,8 +189,8 @@ def code_of(path: Path) -> str:
 @pytest.mark.parametrize(
     ("files", "extras"),
     [
-        ("nplib", ["book"]),
-        ("tests", ["book", "test"]),
+        ("nplib", ["book", "cluster"]),
+        ("tests", ["book", "cluster", "test"]),
         ("notebooks", ["book", "tensorflow"]),
         ("book", ["book"]),
     ],
