@@ -238,7 +238,7 @@ def _client(address: str) -> Client:
     try:
         from distributed import Client
     except ImportError:
-        remedy = "pip install 'nplib[cluster]'"
+        remedy = "pip install 'distributed>=2024.8', as pyproject.toml's extra \"cluster\" has it"
         raise NoWorkers(f"a scheduler is named ({address}), and Dask is not installed: {remedy}") from None
     try:
         client = Client(address, timeout=SECONDS_TO_ANSWER, set_as_default=False)
