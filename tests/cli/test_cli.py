@@ -247,7 +247,7 @@ def test_book_shows_a_line_for_each_notebook(tmp_path):
     run = ["book", "--no-html", "--project", book]
     first = nplib(*run, "--only", "02_second", "-p", "epochs=4")
     assert first.returncode == 0, first.stderr
-    assert re.fullmatch(r"02_second +done +\d+\.\d s  new\n", first.stderr)
+    assert re.fullmatch(r"02_second +begins\n02_second +done +\d+\.\d s  new\n", first.stderr)
     again = nplib(*run, "--only", "02_second", "-p", "epochs=4")
     assert re.fullmatch(r"02_second +unchanged\n", again.stderr)
     assert "no notebook has a parameter epoch" in fail(*run, "-p", "epoch=5")

@@ -209,7 +209,7 @@ def test_acquisition_rules_are_what_they_say(trainings, graphs):
 def test_proposers_have_names(graphs):
     for name in PREDICTORS:
         assert callable(make_proposer(name, graphs, 100))
-    with pytest.raises(UserError, match="no predictor is called 'oracle'; there are gcn, two-stage, gp, mlp"):
+    with pytest.raises(UserError, match="no predictor is called 'oracle'; there are gcn, two-stage, gp, gp-plain, mlp"):
         make_proposer("oracle", graphs, 100)
 
 
