@@ -76,6 +76,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def nplib_command(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
@@ -91,7 +92,9 @@ def nplib_command(
 
     [bold]nplib book[/bold] runs every notebook and builds the book.
     """
-    logging.getLogger("nplib").addHandler(_Warnings(sys.stderr))
+    logger, handler = logging.getLogger("nplib"), _Warnings(sys.stderr)
+    logger.addHandler(handler)
+    context.call_on_close(lambda: logger.removeHandler(handler))
 
 
 for command in (data, convert, split, cells, train, predict, validate, search, book):
