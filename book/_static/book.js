@@ -1,10 +1,10 @@
-// A picture whose text would be shown smaller than 9 pixels (it is drawn with 14) keeps a size at which it can be read,
-// and scrolls in a region that keys reach.
+// On a phone a picture whose smallest text (8 points, 12.2 pixels) would be shown with less than 9 pixels keeps a size at
+// which it can be read, and scrolls in a region that keys reach.
 document.addEventListener("DOMContentLoaded", () => {
   for (const image of document.querySelectorAll(".cell_output img")) {
     const mark = () => {
-      const readable = Math.ceil((9.05 / 14) * image.naturalWidth);
-      if (image.width >= readable) return;
+      const readable = Math.ceil((9.05 / 12.2) * image.naturalWidth);
+      if (window.innerWidth > 700 || image.width >= readable) return;
       image.style.maxWidth = "none";
       image.style.width = `${readable}px`;
       const region = image.closest(".output") || image.parentElement;

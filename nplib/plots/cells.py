@@ -181,7 +181,7 @@ def cell_in_network(cell: Cell) -> Figure:
             linewidth=0.8,
         )
         above.add_patch(box)
-        above.text(place, 0, part, ha="center", va="center", fontsize=7 if "\n" in part or not is_cell else 8)
+        above.text(place, 0, part, ha="center", va="center", fontsize=8)
         if place:
             above.annotate("", (place - 0.38, 0), (place - 0.62, 0), arrowprops={"arrowstyle": "-|>", "color": "0.35"})
     for stack, channels in enumerate((128, 256, 512)):

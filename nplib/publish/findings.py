@@ -83,7 +83,7 @@ def numbers(found: Mapping) -> dict[str, str]:
         """Trainings to get where evolution is after 5,000, and their interval."""
         of = searched["factors_to_reach"].get(f"{name}, test")
         if of is None or of["needed"] is None:
-            return "more than were tried"
+            return "more than were tried" if of is None else f"more than the {of['most']:,} that were tried"
         low, high = (math.nan if end is None else end for end in of["interval"])
         return f"{of['needed']:,} ({interval(low, high, ',.0f')})"
 

@@ -11,6 +11,7 @@ from matplotlib.text import Text
 
 from nplib import plots
 
+LEAST_POINTS = 8
 Drawn = Mapping[str, Callable[[], Figure]]
 
 
@@ -32,6 +33,8 @@ def is_closed_and_marked_on_the_surrogate_alone(draw: Callable[[], Figure]) -> b
     marked = {}
     for source in ("surrogate", "full"):
         with plots.showing(source):
-            texts = [text.get_text() for text in draw().findobj(Text)]
-        marked[source] = plots.style.SURROGATE_MARK in texts
+            texts = draw().findobj(Text)
+        # What pages show on a phone rests on it.
+        assert min(text.get_fontsize() for text in texts if text.get_text()) >= LEAST_POINTS
+        marked[source] = plots.style.SURROGATE_MARK in [text.get_text() for text in texts]
     return plt.get_fignums() == before and marked == {"surrogate": True, "full": False}

@@ -9,6 +9,15 @@ from pathlib import Path
 import nbformat
 
 PROJECT = Path(__file__).parents[2]
+# A cell that leaves results as the book's own notebooks do.
+SAVES_RESULTS = """
+from nplib.benchmark import Benchmark, empty_metrics
+from nplib.cell import Cell
+from nplib.publish.page import save_results
+cell = Cell([[0, 1], [0, 0]], ["input", "output"])
+one = Benchmark.from_cells([cell], empty_metrics(1), source="made", labels="made")
+save_results(results_folder, "01_first", one, {"a": 1})
+"""
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from record_files import make_records
-from tiny_book import write_book, write_notebook
+from tiny_book import SAVES_RESULTS, write_book, write_notebook
 
 import nplib
 
@@ -96,15 +96,8 @@ def test_a_package_that_is_closed_converts_where_there_is_no_home(tmp_path, clos
 
 def test_nbconvert_leaves_results_in_the_project_from_any_folder(tmp_path):
     project = write_book(tmp_path / "tiny")
-    cell = (
-        "from nplib.publish.page import save_results\nfrom nplib.benchmark import Benchmark, empty_metrics\n"
-        "from nplib.cell import Cell\n"
-        "cell = Cell([[0, 1], [0, 0]], ['input', 'output'])\n"
-        "one = Benchmark.from_cells([cell], empty_metrics(1), source='made', labels='made')\n"
-        "save_results(results_folder, '01_first', one, {'a': 1})"
-    )
     notebook = project / "notebooks" / "01_first.ipynb"
-    write_notebook(notebook, [cell], parameters="results_folder: str = ''")
+    write_notebook(notebook, [SAVES_RESULTS], parameters="results_folder: str = ''")
     kept = project / "_build" / "results" / "01_first.json"
     for folder in (project, project / "notebooks", tmp_path):
         command = ("nbconvert", "--to", "notebook", "--execute", "--output-dir", tmp_path / "out", notebook)

@@ -12,7 +12,7 @@ import matplotlib
 import nbformat
 import pytest
 from filelock import FileLock
-from tiny_book import PROJECT, wait_for, write_book, write_notebook
+from tiny_book import PROJECT, SAVES_RESULTS, wait_for, write_book, write_notebook
 
 from nplib._files import sha256_of
 from nplib.errors import UserError
@@ -411,14 +411,7 @@ def test_pages_do_not_tell_where_data_outside_the_project_lie(book, shared, tmp_
 
 
 def test_results_of_a_plain_run_go_to_the_project_from_any_folder(book, tmp_path):
-    cell = (
-        "from nplib.publish.page import save_results\nfrom nplib.benchmark import Benchmark, empty_metrics\n"
-        "from nplib.cell import Cell\n"
-        "cell = Cell([[0, 1], [0, 0]], ['input', 'output'])\n"
-        "one = Benchmark.from_cells([cell], empty_metrics(1), source='made', labels='made')\n"
-        "save_results(results_folder, '01_first', one, {'a': 1})"
-    )
-    write_notebook(book / "notebooks" / "01_first.ipynb", [cell], parameters="results_folder: str = ''")
+    write_notebook(book / "notebooks" / "01_first.ipynb", [SAVES_RESULTS], parameters="results_folder: str = ''")
     kept = book / "_build" / "results" / "01_first.json"
     for folder in (book, book / "notebooks"):
         notebook = os.path.relpath(book / "notebooks" / "01_first.ipynb", folder)
