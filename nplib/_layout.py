@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ METRICS = ("training_time", "train_accuracy", "validation_accuracy", "test_accur
 UNITS = ("s", "fraction", "fraction", "fraction")
 
 SCHEMA_VERSION = 1
+SEAL = b"\nSHA-256 of what stands before: "
 METRICS_SHAPE = (len(BUDGETS), RUNS, len(POINTS), len(METRICS))
 # Datasets of the file: shape of one cell's part, and type.
 LAYOUT = {
@@ -265,6 +267,39 @@ def open_datasets(file: h5py.File, place: str) -> dict[str, h5py.Dataset | h5py.
                 "itself"
             )
     return found
+
+
+def sealed(image: memoryview) -> bytes:
+    """What stands behind an HDF5 file, where HDF5 does not look: its SHA-256, to be checked before HDF5 reads it."""
+    return SEAL + hashlib.sha256(image).digest()
+
+
+def check_seal(path: Path) -> bool:
+    """Whether a file has a seal; the reference's own has none, and HDF5 drops that of one which it edits.
+
+    It is looked at before HDF5 sees anything: what is damaged may send that round for ever, or crash it.
+
+    Raises:
+        BadBenchmark:
+    """
+    length = len(SEAL) + hashlib.sha256().digest_size
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - length))
+        end = file.read()
+        if (place := end.find(SEAL)) < 0:
+            return False
+        file.seek(0)
+        digest, left = hashlib.sha256(), size - len(end) + place
+        while left > 0 and (part := file.read(min(left, 2**20))):
+            digest.update(part)
+            left -= len(part)
+    if digest.digest() != end[place + len(SEAL) :]:
+        raise BadBenchmark(
+            f"{path} is not as it was written: it does not have the SHA-256 that stands at its end. It is damaged, or "
+            "something changed it; convert it again (nplib convert), or fetch it again"
+        )
+    return True
 
 
 def read_attributes(file: h5py.File, path: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flip_bits import flip_bits
 
-from nplib._layout import LAYOUT
+from nplib._layout import LAYOUT, SEAL
 from nplib.benchmark import BadBenchmark, Benchmark, empty_metrics
 from nplib.cell import Cell, Cells
 
@@ -161,12 +161,28 @@ def test_what_is_no_hdf5_is_refused(tmp_path, file):
 
 
 def test_a_file_cut_short_anywhere_is_refused(tmp_path, file):
-    whole = file.read_bytes()
+    whole, metrics = file.read_bytes(), Benchmark.open(file).metrics
     cut = tmp_path / "cut.hdf5"
-    for length in (*range(0, len(whole), 97), len(whole) - 1):
+    end = whole.rindex(SEAL)
+    for length in (*range(0, end, 97), end - 1, end + len(SEAL), len(whole) - 1):
         cut.write_bytes(whole[:length])
         with pytest.raises(BadBenchmark, match=r"cut\.hdf5"):
             Benchmark.open(cut)
+    for length in range(end, end + len(SEAL)):  # all that was measured is there
+        cut.write_bytes(whole[:length])
+        assert Benchmark.open(cut).metrics.tobytes() == metrics.tobytes()
+
+
+def test_damage_is_refused_before_hdf5_reads_it(file, monkeypatch):
+    """HDF5 goes round for ever at some bytes, and crashes at others."""
+    whole = file.read_bytes()
+    monkeypatch.setattr(h5py, "File", lambda *_, **__: pytest.fail("HDF5 was asked"))
+    for place in np.random.default_rng(0).integers(whole.rindex(SEAL), size=50):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << (place % 8)
+        file.write_bytes(damaged)
+        with pytest.raises(BadBenchmark, match="is not as it was written"):
+            Benchmark.open(file)
 
 
 # What the arrays say against what the file says
