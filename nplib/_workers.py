@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from tqdm import tqdm
 
-from nplib._devices import CPU, is_forked, map_on_cores, num_cores, one_thread_each
+from nplib._devices import CPU, is_forked, map_on_cores, num_cores, one_thread_each, tiny_is_zero
 from nplib.errors import UserError
 
 if TYPE_CHECKING:
@@ -125,11 +125,13 @@ def _run(
     if address:
         from distributed import as_completed
 
-        client = _client(address)
+        client, task = _client(address), _task_of_equals()
         here = client.scatter(list(shared), broadcast=True, hash=False) if shared else []
-        futures = [client.submit(_task, function, items[n], n, file, *here, pure=False) for n in numbers]
+        futures = [client.submit(task, function, items[n], n, file, *here, pure=False) for n in numbers]
         try:
             for _, result in as_completed(futures, loop=client.loop, with_results=True):
+                if isinstance(result, str):
+                    raise _others(*result.split(" has ", 1))
                 yield result
         finally:
             client.cancel(futures)
@@ -173,7 +175,7 @@ def _task(
     def tell(count: int) -> None:
         counts[number] += count
 
-    with one_thread_each():
+    with one_thread_each(), tiny_is_zero():
         result = function(item, tell, *shared)
     return number, int(counts[number]), result
 
@@ -250,11 +252,34 @@ def _client(address: str) -> Client:
     for worker, found in client.run(versions, on_error="return").items():
         if found != ours:
             client.close()
-            raise NoWorkers(
-                f"the worker at {worker} has {found}, and this process {ours}: numbers would differ, so install the "
-                "same on all machines"
-            )
+            raise _others(worker, found)
     return client
+
+
+def _others(worker: str, found: object) -> NoWorkers:
+    ours = _versions_here()()
+    return NoWorkers(
+        f"the worker at {worker} has {found}, and this process {ours}: numbers would differ, so install the same on "
+        "all machines"
+    )
+
+
+def _task_of_equals() -> Callable[..., tuple[int, int, object] | str]:
+    """:func:`_task`, unless the worker has other versions, of which it then tells: one may have joined just now."""
+    versions = _versions_here()
+    ours = versions()
+
+    def task(*parts: object) -> tuple[int, int, object] | str:
+        from distributed import get_worker
+
+        found = versions()
+        if found != ours:
+            return f"{get_worker().address} has {found}"
+        from nplib._workers import _task
+
+        return _task(*parts)
+
+    return task
 
 
 def _versions_here() -> Callable[[], str]:

@@ -346,6 +346,8 @@ class _Trainer:
             self.train_epoch(epoch)
             self.done += 1
             tell(len(self.seeds))
+        if self.done == self.config.epochs:
+            self.stack.moments = torch.empty(0)  # Adam's, of no more use: a third is left to send
 
     def train_epoch(self, epoch: int) -> None:
         config, device = self.config, self.targets.device

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from nplib._devices import map_on_cores, tiny_is_zero
 from nplib._files import TargetExists
 from nplib._stacked import RANKING_MARGIN, Masks, StackedPredictors, make_batches
 from nplib.cell import CONV1X1, CONV3X3, INPUT, MAXPOOL3X3, OUTPUT, Cell, Cells
@@ -200,6 +201,35 @@ def test_predictions_are_the_outputs_as_fractions_whatever_the_batch(space, laye
     with torch.inference_mode():
         outputs = predictor.eval()(graphs).double().numpy()
     np.testing.assert_allclose(predictions, outputs * 0.023961 + 0.908192, rtol=1e-6)
+
+
+def test_weights_near_zero_cost_nothing_and_change_nothing(space):
+    """Weight decay leaves numbers below the least normal one, with which processors are slow."""
+    predictor = Predictor(SMALL, 0).eval()
+    with torch.no_grad():
+        for convolution in predictor.gcn:
+            convolution.weight1[0], convolution.weight2[:, 1] = 1e-39, -3e-42
+    cells = space.cells[np.arange(0, 400_000, 4_001)]
+    with torch.inference_mode():
+        outputs = predictor(Graphs.of(cells)).double().numpy()
+    np.testing.assert_allclose(predictor.predict(cells), outputs * 0.023961 + 0.908192, rtol=1e-6)
+    twice = map_on_cores(lambda value: (torch.full((2,), value) * 2).max().item(), [1e-39, 1e-37], torch.device("cpu"))
+    assert twice[0] == 0 and twice[1] > 0
+    assert (torch.full((2,), 1e-39) * 2).max() > 0, "the caller's thread counts as before"
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_thread_that_is_not_ours_counts_as_before_afterwards(before):
+    def is_zero() -> bool:
+        return (torch.full((2,), 1e-39) * 2).max().item() == 0
+
+    torch.set_flush_denormal(before)
+    try:
+        with tiny_is_zero():
+            assert is_zero()
+        assert is_zero() == before
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def test_seeds_decide_the_weights_and_leave_the_global_generator_alone():

@@ -19,6 +19,7 @@ from nplib._workers import NoWorkers, check_scheduler, map_in_workers
 from nplib.errors import UserError
 from nplib.predictor import PredictorConfig
 from nplib.training import TrainingConfig, TrainingFailed, fit_predictors
+from commands import flags, report_of
 
 SMALL = TrainingConfig(epochs=4, learning_rate=1e-3, predictor=PredictorConfig(hidden=16, layers=2, head=8))
 
@@ -186,6 +187,17 @@ def test_a_cluster_gives_the_same_numbers(data, scheduler, monkeypatch):
     np.testing.assert_array_equal(theirs.watched, ours.watched)
 
 
+def test_a_command_works_on_a_cluster(cluster, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NPLIB_SCHEDULER", "")  # what the command sets goes with the test
+    options = flags(data="surrogate", train_split=43, eval_split="denoise-80", seeds=6, epochs=100, device="cpu")
+    here = report_of("train", *options)
+    before = cluster.scheduler.transition_counter
+    there = report_of("train", *options, "--scheduler", cluster.scheduler_address)
+    assert cluster.scheduler.transition_counter > before, "the cluster did nothing"
+    assert there["mean"] == here["mean"]
+
+
 def test_a_cluster_does_the_work_of_a_lost_worker_again(scheduler, tmp_path):
     def work(number, tell, shared):
         mark = tmp_path / str(number)
@@ -216,6 +228,13 @@ def test_a_worker_with_another_version_is_refused(cluster, scheduler, monkeypatc
     with pytest.raises(NoWorkers, match=r"has nplib 0\.1\.0.*this process nplib 9\.9.*install the same"):
         map_in_workers(square, [1, 2], 100.0)
     _workers._client.cache_clear()
+
+
+def test_a_worker_that_joins_later_with_another_version_is_refused(cluster, scheduler, monkeypatch):
+    assert [value for value, _ in map_in_workers(square, [1, 2], 100.0)] == [1, 4]
+    monkeypatch.setattr(nplib, "__version__", "9.9")  # as if those that the connection found were like us
+    with pytest.raises(NoWorkers, match=r"the worker at tcp://\S+ has nplib 0\.1\.0.*this process nplib 9\.9"):
+        map_in_workers(square, [1, 2], 100.0)
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "tcp://no-such-host.invalid:8786"])
