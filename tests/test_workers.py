@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from commands import flags, report_of
 
 import nplib
 from nplib import _workers, training
@@ -19,7 +20,6 @@ from nplib._workers import NoWorkers, check_scheduler, map_in_workers
 from nplib.errors import UserError
 from nplib.predictor import PredictorConfig
 from nplib.training import TrainingConfig, TrainingFailed, fit_predictors
-from commands import flags, report_of
 
 SMALL = TrainingConfig(epochs=4, learning_rate=1e-3, predictor=PredictorConfig(hidden=16, layers=2, head=8))
 

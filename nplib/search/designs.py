@@ -70,14 +70,23 @@ def variance_design(
     pool = np.concatenate([labelled, drawn[~np.isin(drawn, labelled)][: max(POOL, count)]])
     columns = torch.from_numpy(columns_of(everything[pool], config.features).astype(np.float64))
     r = torch.cdist(columns, columns) * math.sqrt(3 / columns.shape[1])
-    R = torch.exp(-r).mul_(r.add_(1))  # covariance, given the cells chosen so far
+    K = torch.exp(-r).mul_(r.add_(1))  # prior covariance, (P, P)
+    judged = K[:, -JUDGED:]
+    # Of the posterior: each cell's variance, the sum of its squared covariances with judged cells, and a factor U of
+    # what the cells chosen so far explain, so that its covariance is K less U times its transpose.
+    variance, squares = K.diagonal().clone(), judged.square().sum(dim=1)
+    U = K.new_zeros(len(pool), len(labelled) + count)
     chosen: list[int] = []
-    while len(chosen) < len(labelled) + count:
-        variance = R.diagonal() + NOISE
-        gain = R[:, -JUDGED:].square().sum(dim=1) / variance
+    for k in range(U.shape[1]):
+        gain = squares / (variance + NOISE)
         gain[chosen] = -1
-        best = len(chosen) if len(chosen) < len(labelled) else int(gain.argmax())
+        best = k if k < len(labelled) else int(gain.argmax())
         chosen.append(best)
-        known = R[:, best] / variance[best].sqrt()
-        R.addr_(known, known, alpha=-1)
+        u = (K[:, best] - U @ U[best]).div_((variance[best] + NOISE).sqrt())
+        of_judged = u[-JUDGED:]
+        squares -= (
+            2 * u * (judged @ of_judged - U @ (U[-JUDGED:].T @ of_judged)) - u.square() * of_judged.square().sum()
+        )
+        variance -= u.square()
+        U[:, k] = u
     return pool[chosen[len(labelled) :]]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
+import torch
 
 from nplib.cell import Cells
 from nplib.features import NAMES, features_of
+from nplib.features.columns import columns_of
 from nplib.gp import GPConfig
+from nplib.gp.predictor import GPPredictor
+from nplib.gp.process import GaussianProcess, most_probable
+from nplib.gp.targets import target_values
 from nplib.metrics import kendall_tau, mse_percent2, precision_at
 from nplib.training import Config
 
@@ -29,6 +35,12 @@ class Draws:
         orders = np.stack([np.random.RandomState(s).permutation(cells) for s in range(draws)])
         return cls(orders, [order[most_labels:][:most_judged] for order in orders])
 
+    def led_by(self, designs: Sequence[np.ndarray]) -> Draws:
+        """The same draws, where the cells of a design each are labelled first; none of them is a judge then."""
+        pairs = list(zip(designs, self.orders, self.judged, strict=False))
+        orders = np.stack([np.concatenate([first, order[~np.isin(order, first)]]) for first, order, _ in pairs])
+        return Draws(orders, [judged[~np.isin(judged, first)] for first, _, judged in pairs])
+
     def labelled(self, count: int, draws: int) -> list[np.ndarray]:
         """The first ``count`` cells of the first ``draws`` draws."""
         return [order[:count] for order in self.orders[:draws]]
@@ -42,30 +54,72 @@ class Trees:
 
     def fit(
         self, cells: Cells, accuracies: np.ndarray, seeds: Sequence[int], *, training_cells: Sequence[np.ndarray]
-    ) -> TreesFit:
-        """Fit a forest a seed; predictions only rank."""
+    ) -> RanksOnly:
+        """Fit a forest a seed."""
         from sklearn.ensemble import ExtraTreesRegressor
 
         forests = []
         for seed, rows in zip(seeds, training_cells, strict=True):
             forest = ExtraTreesRegressor(self.trees, max_features=0.5, random_state=seed)
-            forests.append(_Forest(forest.fit(features_of(cells[rows]), pd.Series(accuracies[rows]).rank())))
-        return TreesFit(forests)
+            forest.fit(features_of(cells[rows]), pd.Series(accuracies[rows]).rank())
+            forests.append(_Ranking(lambda cells, forest=forest: forest.predict(features_of(cells))))
+        return RanksOnly(forests)
 
 
 @dataclass(frozen=True)
-class TreesFit:
-    """Forests, one a seed."""
+class WithCheap:
+    """The chosen Gaussian process with labels of two prices: a draw's first cells are trained fully, others less.
 
-    predictors: list[_Forest]
+    A Gaussian process of the cheap labels' ranks says what it expects of every cell, and that of the full labels reads
+    it as one column more, with as much weight at first as all others have together. Source: Perdikaris et al.,
+    "Nonlinear information fusion algorithms for data-efficient multi-fidelity modelling", 2017.
+    """
+
+    cheap: np.ndarray  # (N,), fractions, of the same cells as the labels: what a shorter training gives
+    full: int  # how many cells are trained fully; only their labels are looked at
+
+    def fit(
+        self, cells: Cells, accuracies: np.ndarray, seeds: Sequence[int], *, training_cells: Sequence[np.ndarray]
+    ) -> RanksOnly:
+        """Fit both a seed."""
+        config = GPConfig()
+        ranking = replace(config, targets=("rank_normal",))
+        cheap = ranking.fit(cells, self.cheap, seeds, training_cells=[row[self.full :] for row in training_cells])
+        fitted = []
+        for low, row in zip(cheap.predictors, training_cells, strict=True):
+            some, members = cells[row[: self.full]], []
+            targets = target_values(config.targets[0], accuracies[row[: self.full]])
+            for names in config.feature_sets:
+                X = _with_column(some, names, low)
+                found = most_probable(X, targets, config.priors, config.iterations)
+                members.append((names, GaussianProcess(found, X, targets)))
+            fitted.append(_Ranking(partial(_mean_of_members, members=members, low=low)))
+        return RanksOnly(fitted)
+
+
+def _with_column(cells: Cells, names: Sequence[str], low: GPPredictor) -> np.ndarray:
+    """Columns by name, and what a predictor of cheap labels expects, in float64."""
+    X = columns_of(cells, names).astype(np.float64)
+    return np.column_stack([X, low.posterior(cells)[0] * len(names) ** 0.5])
+
+
+def _mean_of_members(
+    cells: Cells, members: Sequence[tuple[Sequence[str], GaussianProcess]], low: GPPredictor
+) -> np.ndarray:
+    means = [member.predict(torch.from_numpy(_with_column(cells, names, low)).float())[0] for names, member in members]
+    return torch.stack(means).mean(dim=0).double().numpy()
 
 
 @dataclass(frozen=True)
-class _Forest:
-    forest: object
+class RanksOnly:
+    """Fitted predictors whose values only rank, one a seed."""
 
-    def predict(self, cells: Cells) -> np.ndarray:
-        return self.forest.predict(features_of(cells))
+    predictors: list[_Ranking]
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    predict: Callable[[Cells], np.ndarray]
 
 
 def place_of_best(true: np.ndarray, predicted: np.ndarray, k: int = 20) -> int:
@@ -83,14 +137,19 @@ MEASURES = {
 
 
 def judge(
-    name: str, config: Config | Trees, cells: Cells, labels: np.ndarray, drawn: Draws, count: int, draws: int
+    name: str,
+    config: Config | Trees | WithCheap,
+    cells: Cells,
+    labels: np.ndarray,
+    drawn: Draws,
+    count: int,
+    draws: int,
 ) -> tuple[pd.DataFrame, list[np.ndarray]]:
     """Fit one predictor a draw of ``count`` labels (fractions), and measure what it says of unseen cells.
 
     Returns:
-        frame (DataFrame): A row a draw: predictor (its name), labels, draw, each of ``MEASURES``, seconds (of a fit and
-            a prediction).
-        predicted (list of array): Of the judged cells, a draw each.
+        DataFrame: A row a draw: predictor (its name), labels, draw, each of ``MEASURES``, seconds (of a fit and a
+            prediction).
     """
     start = time.perf_counter()
     fit = config.fit(cells, labels, range(draws), training_cells=drawn.labelled(count, draws))
@@ -102,7 +161,7 @@ def judge(
         | {"seconds": seconds}
         for draw, values in enumerate(predicted)
     ]
-    return pd.DataFrame(rows), predicted
+    return pd.DataFrame(rows)
 
 
 def choices_undone() -> Mapping[str, GPConfig]:
