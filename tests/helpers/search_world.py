@@ -37,6 +37,15 @@ def graphs_fixture(benchmark) -> Cells:
     return benchmark.cells
 
 
+def with_accuracies(benchmark: Benchmark, accuracies: np.ndarray) -> Benchmark:
+    """The same cells, where every run of a cell ends with this validation accuracy; NaN: as it was."""
+    names = ("hashes", "num_vertices", "trainable_parameters", "adjacency", "operations")
+    metrics = benchmark.metrics.copy()
+    told = ~np.isnan(accuracies)
+    metrics[told, 3, :, 1, 2] = accuracies[told, None]
+    return Benchmark(**{name: getattr(benchmark, name) for name in names}, metrics=metrics)
+
+
 def made_up(seen, test=None, seconds=None, first=0) -> Histories:
     """Histories of these figures, a row a search."""
     seen = np.asarray(seen, dtype=float)

@@ -2,15 +2,17 @@
 
 import numpy as np
 import pytest
-from search_world import benchmark_fixture, trainings_fixture  # noqa: F401 - fixtures
+from search_world import benchmark_fixture, trainings_fixture, with_accuracies  # noqa: F401 - fixtures
 
 from nplib.errors import UserError
 from nplib.features.columns import columns_of
 from nplib.gp import GPConfig
+from nplib.gp.process import GPFailed
 from nplib.search import draw_cells, predictor_search, variance_design
 from nplib.search.designs import NOISE, first_cells
 from nplib.search.histories import BadSearch
 from nplib.search.proposers import make_proposer
+from nplib.search.trainings import Trainings
 
 
 def mean_variance(everything, chosen) -> float:
@@ -58,6 +60,30 @@ def test_searches_begin_with_it(trainings):
     for seed, cells in zip((3, 4), history.cells, strict=True):
         assert np.array_equal(cells[:30], variance_design(everything, 30, seed))
         assert len(set(cells.tolist())) == 35
+
+
+@pytest.mark.parametrize("design", ["random", "variance"])
+@pytest.mark.parametrize(
+    ("good", "message"),
+    [
+        (0.9, r"all \d+ cells to learn from have the accuracy 0.9; nothing can be ranked"),
+        (0.1, "^0 cells to learn from"),
+    ],
+)
+def test_a_search_whose_first_cells_teach_nothing_says_so(benchmark, design, good, message):
+    """Every other training fails, and of the others all end alike, or fail too."""
+    accuracies = np.where(np.arange(len(benchmark)) % 2, 0.1, good)
+    trainings = Trainings.of(with_accuracies(benchmark, accuracies))
+    with pytest.raises(GPFailed, match=message):
+        predictor_search(trainings, make_proposer("gp", benchmark.cells, 20), 20, 4, [0], design=design)
+
+
+def test_a_search_goes_on_while_two_of_its_cells_differ(benchmark):
+    accuracies = np.full(len(benchmark), 0.9)
+    accuracies[variance_design(benchmark.cells, 20, 0)[:3]] = 0.1, 0.91, 0.1
+    trainings = Trainings.of(with_accuracies(benchmark, accuracies))
+    history = predictor_search(trainings, make_proposer("gp", benchmark.cells, 20), 20, 4, [0], design="variance")
+    assert history.queries == 24 and history.best_seen[0, -1] == pytest.approx(0.91)
 
 
 def test_a_design_of_everything_is_everything(benchmark):

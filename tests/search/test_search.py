@@ -10,9 +10,10 @@ from search_world import (  # noqa: F401 - fixtures among them
     benchmark_fixture,
     graphs_fixture,
     trainings_fixture,
+    with_accuracies,
 )
 
-from nplib.benchmark import FAILED_BELOW, Benchmark
+from nplib.benchmark import FAILED_BELOW
 from nplib.errors import UserError
 from nplib.gp import GPConfig
 from nplib.search import draw_cells, evolution, local_search, oracle, predictor_search, random_search
@@ -145,18 +146,10 @@ def test_rounds_make_the_same_total_and_learn_from_all_before(trainings, rounds)
 
 
 def test_failed_trainings_cost_a_query_and_teach_nothing(benchmark):
-    metrics = benchmark.metrics.copy()
     failing = np.arange(0, len(benchmark), 2)
-    metrics[failing, 3, :, 1, 2] = 0.1
-    trainings = Trainings.of(
-        Benchmark(
-            **{
-                name: getattr(benchmark, name)
-                for name in ("hashes", "num_vertices", "trainable_parameters", "adjacency", "operations")
-            },
-            metrics=metrics,
-        )
-    )
+    accuracies = np.full(len(benchmark), np.nan)
+    accuracies[failing] = 0.1
+    trainings = Trainings.of(with_accuracies(benchmark, accuracies))
     propose, told = by_scores(np.arange(len(trainings), dtype=float))
     history = predictor_search(trainings, propose, 40, 10, [1])
     assert not np.isin(told[0][0][0], failing).any() and np.isin(told[0][2][0], failing).any()
