@@ -418,7 +418,7 @@ def _check_labels(accuracies: np.ndarray, row: np.ndarray) -> None:
         )
     if np.ptp(labels) == 0:
         raise GPFailed(
-            f"all {len(row)} cells to learn from have the accuracy {labels[0]}; nothing can be ranked by that: give "
+            f"all {len(row)} cells to learn from have the accuracy {labels[0]:g}; nothing can be ranked by that: give "
             "cells whose accuracies differ"
         )
 
