@@ -196,7 +196,7 @@ def cell_in_network(cell: Cell) -> Figure:
             (corner, -0.42), (side, 1.0), above.transData, below.transAxes, color="0.7", linewidth=0.8
         )
         figure.add_artist(line)
-    return finish(figure)
+    return finish(figure, narrow=False)
 
 
 def message_passing(cell: Cell, vertex: int) -> Figure:

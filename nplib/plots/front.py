@@ -66,5 +66,7 @@ def searches(accuracies: Mapping[str, Mapping[str, Sequence[float]]], judged_by:
     axes[0].set_xticks(totals, [f"{total:,}" for total in totals])
     axes[0].set_xticks([], minor=True)
     axes[0].grid(axis="y", color=GREY, alpha=0.3)
-    sns.move_legend(axes[0], "upper left", bbox_to_anchor=(1, 1), title=None, fontsize=8)
+    handles, labels = axes[0].get_legend_handles_labels()
+    axes[0].get_legend().remove()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=9)
     return finish(figure)

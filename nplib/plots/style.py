@@ -6,6 +6,8 @@ said once, by :func:`use_style`, and by :func:`showing` for those of other data.
 
 from __future__ import annotations
 
+import base64
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +31,12 @@ BUDGET_COLOURS = sns.color_palette("flare", 4)
 SURROGATE_MARK = "surrogate data, not measurements"
 POINTS_SHOWN = 25_000  # more hide one another, and take seconds
 
+# A text of 8 points has 9 pixels and more where a screen's 350 pixels show so many inches.
+PHONE_WIDTH = 4.2
+PHONE_PICTURE = "application/x-phone-png"  # what a notebook keeps beside the picture; the pages' builder looks for it
+WIDE = "wide"  # what a figure is called that cannot be read on a phone but by scrolling
+LONG_LABEL = 24  # characters; with a longer one a phone's legend has one column
+
 _source_shown: str | None = None  # None: nobody has said yet
 
 
@@ -50,6 +58,7 @@ def use_style(data: Benchmark | str) -> None:
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if hasattr(shell, "kernel"):
         shell.enable_matplotlib("inline")
+        shell.display_formatter.mimebundle_formatter.for_type(Figure, _phone_bundle)
     matplotlib.rcdefaults()
     sns.set_theme(style="ticks", context="notebook", palette="colorblind")
     plt.rcParams.update(
@@ -92,8 +101,11 @@ def columns(count: int, width: float = 3.6, height: float = 3.2, **options) -> t
     return figure, list(axes[0])
 
 
-def finish(figure: Figure) -> Figure:
+def finish(figure: Figure, narrow: bool = True) -> Figure:
     """Mark a figure if it shows surrogate data, and close it; all functions here that return one have done so.
+
+    Args:
+        narrow (bool): Whether it can be read with its panels below one another, each as wide as a phone.
 
     Raises:
         DataNotNamed: If it has not been said whose data it shows.
@@ -101,6 +113,7 @@ def finish(figure: Figure) -> Figure:
     if shows_surrogate():
         # The layout keeps room below everything else for a label of the whole figure, as it would not for other text.
         figure.supxlabel(SURROGATE_MARK, x=0.995, ha="right", fontsize=8, fontstyle="italic", color=GREY)
+    figure.set_gid("" if narrow else WIDE)
     # A notebook would show the figure twice: once as the cell's value, once as an open one.
     plt.close(figure)
     return figure
@@ -110,3 +123,41 @@ def legend_above(figure: Figure, axes: Axes) -> None:
     """Put the legend of one panel above all, where it hides nothing."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9)
+
+
+@contextmanager
+def stacked(figure: Figure) -> Iterator[None]:
+    """Inside, a figure's panels are below one another, each as wide as a phone and as high as it was."""
+    size = figure.get_size_inches().copy()
+    panels = [(axes, axes.get_subplotspec()) for axes in figure.axes if axes.get_subplotspec() is not None]
+    heights = {}
+    for _, spec in panels:
+        ratios = spec.get_gridspec().get_height_ratios()
+        heights[spec.rowspan.start, spec.colspan.start] = size[1] * ratios[spec.rowspan.start] / sum(ratios)
+    places = sorted(heights)
+    grid = figure.add_gridspec(len(places), 1, height_ratios=[heights[place] for place in places])
+    legends = [(legend, legend._ncols) for legend in figure.legends]
+    try:
+        for axes, spec in panels:
+            axes.set_subplotspec(grid[places.index((spec.rowspan.start, spec.colspan.start))])
+        for legend, _ in legends:
+            longest = max((len(text.get_text()) for text in legend.get_texts()), default=0)
+            legend.set_ncols(1 if longest > LONG_LABEL else 2)
+        figure.set_size_inches(PHONE_WIDTH, sum(heights.values()))
+        yield
+    finally:
+        figure.set_size_inches(size)
+        for axes, spec in panels:
+            axes.set_subplotspec(spec)
+        for legend, columns_before in legends:
+            legend.set_ncols(columns_before)
+
+
+def _phone_bundle(figure: Figure, include: object = None, exclude: object = None) -> tuple[dict[str, str], dict]:
+    """What a notebook is to keep beside the picture of a figure: one for phones, where it is too wide for them."""
+    if figure.get_gid() == WIDE or figure.get_figwidth() <= PHONE_WIDTH:
+        return {}, {}
+    image = io.BytesIO()
+    with stacked(figure):
+        figure.savefig(image, format="png")
+    return {PHONE_PICTURE: base64.b64encode(image.getvalue()).decode()}, {}

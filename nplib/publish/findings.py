@@ -10,7 +10,7 @@ import datetime
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,7 +32,7 @@ KEPT = {
     "04_train": ("settings", "ceilings", "metric"),
     "05_classifier": ("by_training_cells", "all_cells", "constant_mse_percent2_passing"),
     "06_noise_case_study": ("of_error", "poor_share_of_error", "rank_ceiling"),
-    "08_search": ("searches", "factors_to_reach", "judged_by"),
+    "08_search": ("searches", "factors_to_reach", "judged_by", "hundred"),
     "09_few_labels": ("kendall_tau", "ceiling_tau"),
 }
 
@@ -79,9 +79,9 @@ def numbers(found: Mapping) -> dict[str, str]:
     """What the sentences of the front page name, as they are to be read, from what :func:`findings` gives."""
     trained, staged, noisy, searched, few = found["results"].values()
 
-    def needed(name: str) -> str:
+    def needed(name: str, kind: str = "factors_to_reach") -> str:
         """Trainings to get where evolution is after 5,000, and their interval."""
-        of = searched["factors_to_reach"].get(f"{name}, test")
+        of = searched.get(kind, {}).get(f"{name}, test")
         if of is None or of["needed"] is None:
             return "more than were tried" if of is None else f"more than the {of['most']:,} that were tried"
         low, high = (math.nan if end is None else end for end in of["interval"])
@@ -109,10 +109,24 @@ def numbers(found: Mapping) -> dict[str, str]:
         "needed_one": needed("one stage"),
         "needed_two": needed("two stages"),
         "needed_gp": needed("Gaussian process"),
+        "needed_batches": needed("run", "hundred"),
         "plain_43": tau_of("plain", 43),
+        "designed_43": tau_of("plain, designed", 43),
         "plain_172": tau_of("plain", 172),
         "network_172": tau_of("network", 172),
     }
+
+
+def agreement(within: Sequence[str]) -> str:
+    """Whether our mean error lies within the spread of the reference's own code, from "yes" or "no" of each setting.
+
+    >>> agreement(["yes", "yes", "no"])
+    "Our mean error lies within the spread of the reference's own code in 2 of 3 settings."
+    """
+    if len(within):
+        held = list(within).count("yes")
+        return f"Our mean error lies within the spread of the reference's own code in {held} of {len(within)} settings."
+    return "Whether our error is that of the reference's own code shows in a full build, on labels that it was run on."
 
 
 def record(folder: str | os.PathLike, project: str | os.PathLike) -> Path:

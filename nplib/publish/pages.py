@@ -5,6 +5,8 @@ Notebooks are run elsewhere (:mod:`nplib.publish.build`); here their executed co
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import json
 import re
@@ -28,6 +30,8 @@ _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # An icon in the script of all of Font Awesome's: its name, size, other names, code and path.
 _ICON = re.compile(r'"?([a-z0-9-]+)"?:\[\d+,\d+,(\[[^\]]*\]),"\w+",(?:"[^"]*"|\[[^\]]*\])\],?')
 _BADGES = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
+_PHONE = "_phone"  # the folder of pictures for phones
+_PICTURE = re.compile(r'<img [^>]*?src="([^"]*_images/)([0-9a-f]{64})\.png"[^>]*>')
 _SHOWN = ("text/html", "text/markdown", "image/svg+xml")
 # A builder whose parent is gone, however it went, ends too: the pipe that is its standard input closes.
 _BUILDER = """
@@ -103,7 +107,7 @@ def assemble(project: Path, executed: Path, source: Path, banners: Sequence[str]
     for page in pages:
         _copy((executed if page.suffix == ".ipynb" else project) / page, source / page)
         if page.suffix == ".ipynb":
-            _make_page(source / page, warning)
+            _make_page(source / page, warning, source / _PHONE)
     _copy(project / "_toc.yml", source / "_toc.yml")
     config = yaml.safe_load((project / "_config.yml").read_text(encoding="utf8")) or {}
     # The copies are executed already; Jupyter Book must publish them as they are.
@@ -127,10 +131,20 @@ def with_numbers(source: str) -> str:
     return re.sub(r"\{eval\}`show\.(\w+)`", r"{glue:text}`\1`", source)
 
 
-def _make_page(page: Path, warning: str) -> None:
-    """Refuse scripts in the outputs of a notebook, let its sentences find their numbers, and warn below its title."""
+def _make_page(page: Path, warning: str, phone: Path) -> None:
+    """Refuse scripts in the outputs of a notebook, let its sentences find their numbers, and warn below its title.
+
+    Pictures for phones go to a folder of their own, by the name that myst-nb gives the picture that they stand for.
+    """
+    from nplib.plots.style import PHONE_PICTURE  # matplotlib is slow to load
+
     content = json.loads(page.read_text(encoding="utf8"))
     shown = [output.get("data", {}) for cell in content["cells"] for output in cell.get("outputs", ())]
+    for data in shown:
+        if picture := data.pop(PHONE_PICTURE, None):
+            name = hashlib.sha256(base64.b64decode("".join(data["image/png"]))).hexdigest()
+            phone.mkdir(exist_ok=True)
+            (phone / f"{name}.png").write_bytes(base64.b64decode("".join(picture)))
     for text in ("".join(data[kind]) for data in shown for kind in _SHOWN if kind in data):
         if found := _Active(text).found:
             raise PagesFailed(f"{page}: an output holds {found[0][:80]!r}, which a browser might run; escape it")
@@ -171,6 +185,7 @@ def build_html(source: Path, project: Path, environment: Mapping[str, str]) -> P
     if code:
         raise PagesFailed(f"the pages could not be built:\n{_complaints(log)}\nThe whole log: {log}")
     _keep_used_icons(new / "_build" / "html")
+    _show_phone_pictures(new / "_build" / "html", source / _PHONE)
     shutil.rmtree(old, ignore_errors=True)
     if (output / "html").exists():
         (output / "html").rename(old)
@@ -191,6 +206,22 @@ def _keep_used_icons(html_folder: Path) -> None:
 
     if script.is_file():
         script.write_text(_ICON.sub(kept, script.read_text(encoding="utf8")), encoding="utf8")
+
+
+def _show_phone_pictures(html_folder: Path, phone: Path) -> None:
+    """Let pages show the picture that was made for a narrow screen where theirs is one."""
+
+    def both(image: re.Match) -> str:
+        folder, name = image.groups()
+        if not (phone / f"{name}.png").is_file():
+            return image[0]
+        shutil.copyfile(phone / f"{name}.png", html_folder / "_images" / f"{name}-phone.png")
+        return f'<picture><source media="(max-width: 700px)" srcset="{folder}{name}-phone.png">{image[0]}</picture>'
+
+    for page in html_folder.rglob("*.html"):
+        text = page.read_text(encoding="utf8")
+        if (changed := _PICTURE.sub(both, text)) != text:
+            page.write_text(changed, encoding="utf8")
 
 
 def _complaints(log: Path) -> str:

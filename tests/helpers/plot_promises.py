@@ -37,4 +37,23 @@ def is_closed_and_marked_on_the_surrogate_alone(draw: Callable[[], Figure]) -> b
         # What pages show on a phone rests on it.
         assert min(text.get_fontsize() for text in texts if text.get_text()) >= LEAST_POINTS
         marked[source] = plots.style.SURROGATE_MARK in [text.get_text() for text in texts]
+    assert fits_a_phone(draw)
     return plt.get_fignums() == before and marked == {"surrogate": True, "full": False}
+
+
+def fits_a_phone(draw: Callable[[], Figure]) -> bool:
+    """Panels below one another show every text whole, and are beside one another again afterwards."""
+    figure = draw()
+    if figure.get_gid() == plots.style.WIDE:
+        return True
+    before = figure.get_size_inches().tolist(), [axes.get_subplotspec() for axes in figure.axes]
+    with plots.style.stacked(figure):
+        figure.draw_without_rendering()
+        edges = figure.bbox
+        for text in figure.findobj(Text):
+            if text.get_visible() and text.get_text() and not text.get_clip_on():
+                box = text.get_window_extent()
+                inside = edges.x0 - 2 <= box.x0 and box.x1 <= edges.x1 + 2
+                assert inside, (text.get_text(), box.x0, box.x1, edges.x1)
+        assert edges.width == pytest.approx(plots.style.PHONE_WIDTH * figure.dpi)
+    return before == (figure.get_size_inches().tolist(), [axes.get_subplotspec() for axes in figure.axes])

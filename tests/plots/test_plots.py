@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from plot_promises import fits_a_phone
 
 from nplib import plots
 from nplib.cell import Cell
@@ -118,6 +119,12 @@ def test_figures_of_surrogate_data_say_so_and_others_do_not(draw, small_surrogat
             assert "surrogate" not in " ".join(texts_of(draw()))
         assert plots.style.SURROGATE_MARK in texts_of(draw())
     assert "surrogate" not in " ".join(texts_of(draw()))
+
+
+@pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
+def test_a_phone_shows_panels_below_one_another(draw):
+    plots.use_style("surrogate")
+    assert fits_a_phone(draw)
 
 
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)

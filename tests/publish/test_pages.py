@@ -45,7 +45,7 @@ def write_pages(book: Path) -> None:
         book / "notebooks" / "02_second.ipynb",
         [
             "import sys\nprint('shown')\nprint('progress bar', file=sys.stderr)",
-            "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
+            "from nplib import plots\nplots.use_style('surrogate')\nplots.pairs([([1, 2], [1, 2], 'x', 'y')] * 2)",
         ],
         parameters="data: str = 'auto'\nquick: bool = False",
         figure=FIGURE,
@@ -102,6 +102,23 @@ def test_pages_show_outputs_but_no_progress_bars(built):
     assert "shown" in page
     assert "progress bar" not in re.sub(r"<div class=\"cell_input.*?</div>", "", page, flags=re.DOTALL)
     assert 'alt="a line that rises"' in page
+
+
+def test_a_phone_gets_a_picture_of_its_own(built, browser):
+    """Two panels side by side where there is room, else below one another; the notebook's copy holds no second one."""
+    page = (built / "notebooks" / "02_second.html").resolve()
+    shown = {}
+    for width in (390, 1280):
+        tab = browser.new_page(viewport={"width": width, "height": 800})
+        tab.goto(page.as_uri())
+        tab.wait_for_function("document.querySelector('img[alt=\"a line that rises\"]').complete")
+        shown[width] = tab.evaluate(
+            "(image => [image.currentSrc, image.naturalWidth, image.naturalHeight])"
+            "(document.querySelector('img[alt=\"a line that rises\"]'))"
+        )
+        tab.close()
+    assert shown[390][0].endswith("-phone.png") and not shown[1280][0].endswith("-phone.png")
+    assert shown[390][1] == 462 and shown[390][2] > shown[390][1] > 0.4 * shown[1280][1] > shown[1280][2] * 0.4
 
 
 def test_references_resolve(built):
