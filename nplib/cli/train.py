@@ -135,7 +135,7 @@ def train(
         from nplib.two_stage import TwoStageConfig
 
     if predictor != "gcn":
-        config = GPConfig.plain() if predictor == "gp-plain" else GPConfig()
+        config = GPConfig.named(predictor)
     else:
         shape = PredictorConfig(hidden=hidden, dropout=dropout)
         config = TrainingConfig(epochs, learning_rate, weight_decay, batch_size, shape)

@@ -27,7 +27,11 @@ def validate(
     context: typer.Context,
     train_split: common.TrainSplit = "172",
     predictor: Annotated[
-        Literal["gcn", "gp", "both"], typer.Option(help="Graph network, Gaussian process, or both to choose from.")
+        Literal["gcn", "gp", "gp-plain", "both"],
+        typer.Option(
+            help="Graph network, Gaussian process (gp-plain: with nothing chosen by other labels), or gcn and "
+            "gp both, to choose from."
+        ),
     ] = "gcn",
     folds: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Folds that the cells are dealt into; or 0.")] = 5,
     repeats: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="How often they are dealt.")] = 1,
@@ -73,7 +77,7 @@ def validate(
     nplib validate --predictor both
     """
     out = common.Results(json_file, overwrite=overwrite)
-    if predictor == "gp":
+    if predictor.startswith("gp"):
         common.refuse(context, common.NETWORK, common.NO_NETWORK)
     if not folds and not splits:
         raise UserError("neither folds nor random splits are asked for; give --folds 5, or --splits 10")
@@ -87,7 +91,8 @@ def validate(
 
     base = TrainingConfig(weight_decay=weight_decay, batch_size=batch_size)
     grid = config_grid(base, hidden=hidden, learning_rate=learning_rate, epochs=epochs, dropout=dropout)
-    configs = {"gcn": grid, "gp": [GPConfig()], "both": [*grid, GPConfig()]}[predictor]
+    process = [] if predictor == "gcn" else [GPConfig.named(predictor)]
+    configs = process if predictor.startswith("gp") else [*grid, *process]
     device = str(choose_device(device))
     benchmark = common.load(data)
     cells = common.cells_of(benchmark, train_split, split_file)

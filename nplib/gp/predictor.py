@@ -95,6 +95,11 @@ class GPConfig:
         priors = Priors(amplitude_sd=1.0, length=1.0, length_sd=1.0, weight_sd=1.0)
         return cls(16, (tuple(all_columns()),), column_share=0.3, targets=("log_spread",), priors=priors)
 
+    @classmethod
+    def named(cls, name: str) -> GPConfig:
+        """By the name that commands know: ``"gp"``, the default, or ``"gp-plain"``."""
+        return cls.plain() if name == "gp-plain" else cls()
+
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the columns of all sets, each once, in the order of :func:`nplib.features.scales.all_columns`."""

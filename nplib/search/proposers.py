@@ -17,7 +17,6 @@ from nplib.training import Config, paper_config
 from nplib.two_stage.stages import TwoStageConfig
 
 PREDICTORS = ("gcn", "two-stage", "gp", "gp-plain", "mlp")
-DEFAULT_GP = GPConfig()
 ACQUISITIONS = ("mean", "improvement", "bound", "thompson")
 # Cells that Thompson sampling chooses among, the best by upper bounds: joint draws of all would not fit in memory.
 THOMPSON_CELLS = 2_000
@@ -152,8 +151,7 @@ def make_proposer(name: str, everything: Cells, labels: int, **options) -> Propo
     configs = {
         "gcn": network,
         "two-stage": TwoStageConfig.of(network),
-        "gp": DEFAULT_GP,
-        "gp-plain": GPConfig.plain(),
+        **{kind: GPConfig.named(kind) for kind in ("gp", "gp-plain")},
         "mlp": MLPConfig(),
     }
     return best_predicted(everything, configs[name], **options)

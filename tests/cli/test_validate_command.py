@@ -95,6 +95,16 @@ def test_the_table_names_every_setting_and_the_one_chosen(here, capsys):
     assert "surrogate" not in said
 
 
+@pytest.mark.parametrize(("predictor", "settings"), [("gp", 1), ("gp-plain", 1), ("both", 3)])
+def test_gaussian_processes_are_settings_too(here, capsys, predictor, settings):
+    network = {} if predictor == "both" else {"hidden": None, "epochs": None, "lr": None}
+    report = report_of(*options(predictor=predictor, folds=2, repeats=None, splits=None, **network))
+    names = list(report["cross_validation"]["2 folds"])
+    process = "Gaussian process, plain" if predictor == "gp-plain" else "Gaussian process"
+    assert len(names) == settings and names[-1] == process
+    assert f"{settings} setting" in capsys.readouterr().out
+
+
 def test_it_tells_that_figures_are_of_the_surrogate(small_surrogate, tmp_path, capsys):
     small_surrogate.save(tmp_path / "some.hdf5")
     run(*options(data=tmp_path / "some.hdf5", split_file=None, train_split="43"))
