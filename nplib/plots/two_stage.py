@@ -10,7 +10,11 @@ from nplib.plots.style import BLUE, GREY, ORANGE, PALETTE, Figure, columns, fini
 
 
 def accepted_and_rejected(
-    true: np.ndarray, accepted: np.ndarray, above: float, zoom: tuple[float, float] = (0.88, 0.95)
+    true: np.ndarray,
+    accepted: np.ndarray,
+    above: float,
+    zoom: tuple[float, float] = (0.88, 0.95),
+    metric: str = "accuracy",
 ) -> Figure:
     """How the accuracies of accepted and rejected cells are spread, on a logarithmic scale and at the upper end.
 
@@ -19,6 +23,7 @@ def accepted_and_rejected(
         accepted: Array, shape (N,), bool.
         above (float): The threshold that the classifier learned, a fraction.
         zoom ((low, high)): The upper end, fractions.
+        metric (str): Which accuracy it is.
     """
     figure, axes = columns(2, width=4.6)
     low, high = (100 * end for end in zoom)
@@ -26,8 +31,8 @@ def accepted_and_rejected(
         for chosen, colour, label in ((accepted, BLUE, "accepted"), (~accepted, ORANGE, "rejected")):
             panel.hist(100 * true[chosen], bins, color=colour, alpha=0.55, label=label)
         panel.axvline(100 * above, color="0.3", linestyle="--", linewidth=1.2)
-    axes[0].set(xlabel="true validation accuracy (%)", ylabel="cells", yscale="log")
-    axes[1].set(xlabel="true validation accuracy (%), upper end", ylabel="cells", xlim=(low, high))
+    axes[0].set(xlabel=f"true {metric} (%)", ylabel="cells", yscale="log")
+    axes[1].set(xlabel=f"true {metric} (%), upper end", ylabel="cells", xlim=(low, high))
     legend_above(figure, axes[0])
     return finish(figure)
 

@@ -43,6 +43,7 @@ from nplib.publish.results import load_results as load_results
 from nplib.publish.results import save_results as save_results
 
 UNKNOWN = "–"
+LONGEST_NUMBER = 32  # characters, with its spread and count; what is longer is a sentence, and its lines break
 LEAST_DRAWS = 8  # an interval of fewer is wider than what it is asked about, and its own width is chance
 
 
@@ -159,6 +160,12 @@ def table(
     written = frame.apply(lambda column: column.map(partial(_entry, style=styles.get(column.name), counts=counts)))
     written = written.rename_axis(frame.index.names if frame.index.names[0] else "").reset_index()
     left = f":nth-child(-n+{frame.index.nlevels})"
+    sentences = [
+        f":nth-child({place})"
+        for place, name in enumerate(written.columns, 1)
+        if written[name].map(lambda text: len(str(text)) > LONGEST_NUMBER).any()
+    ]
+    prose = "text-align: left; white-space: normal"
     page = (
         written.style.hide(axis="index")
         .format(lambda text: _set_off(html.escape(str(text))))
@@ -171,6 +178,7 @@ def table(
                 {"selector": "caption", "props": "caption-side: top; text-align: left"},
                 {"selector": "td, th", "props": "text-align: right"},
                 {"selector": f"td{left}, th{left}", "props": "text-align: left"},
+                *({"selector": f"td{place}, th{place}", "props": prose} for place in sentences),
             ]
         )
         .to_html()

@@ -46,7 +46,7 @@ def compare_stages(true: np.ndarray, alone: np.ndarray, pair: TwoStagePrediction
 
 
 def tidy_stages(compared: Mapping[object, Compared], label: str = "variant") -> pd.DataFrame:
-    """A row a draw, stage and figure of several comparisons. Columns: ``label``, stage, figure, draw, value."""
+    """A row a draw, stage and number of several comparisons. Columns: ``label``, stage, number, draw, value."""
     rows = [
         (key, stage, shown, draw, value)
         for key, stages in compared.items()
@@ -54,4 +54,4 @@ def tidy_stages(compared: Mapping[object, Compared], label: str = "variant") -> 
         for name, shown in FIGURES.items()
         for draw, value in enumerate(figures.get(name, []))
     ]
-    return pd.DataFrame(rows, columns=[label, "stage", "figure", "draw", "value"])
+    return pd.DataFrame(rows, columns=[label, "stage", "number", "draw", "value"])

@@ -112,6 +112,12 @@ def test_tidy_frames_become_tables_of_mean_and_spread():
     assert "τ. Mean ± standard deviation over 2 draws." in alike.data
 
 
+def test_sentences_in_a_table_break_and_begin_at_the_left():
+    said = "No difference can be told (+0.13, 95 % interval)."
+    page = table(pd.DataFrame({"value": [0.5], "ahead": [said]}, index=["a and b"])).data
+    assert re.findall(r"td:nth-child\((\d)\)[^{]*{\s*text-align: left;\s*white-space: normal;", page) == ["3"]
+
+
 def test_tables_escape_what_they_are_given():
     page = table(pd.DataFrame({"<b>x</b>": ["<script>1</script>", "80%"]}), caption="a <i>")
     assert "<script>" not in page.data and "<b>" not in page.data and "<i>" not in page.data

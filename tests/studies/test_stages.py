@@ -41,7 +41,7 @@ def test_a_tidy_frame_has_every_value_once(compared):
     *_, by_stage = compared
     frame = tidy_stages({172: by_stage}, "cells")
     assert len(frame) == 2 * 2 * len(FIGURES)
-    chosen = frame[(frame.stage == "two stages") & (frame.figure == "tau, all cells")]
+    chosen = frame[(frame.stage == "two stages") & (frame.number == "tau, all cells")]
     assert chosen.value.tolist() == by_stage["two stages"]["kendall_tau"]
 
 
