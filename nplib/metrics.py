@@ -125,6 +125,8 @@ class MeanSd:
     '3.0 ± 1.0'
     >>> str(summarize([2.0]))
     '2.00 ± n/a'
+    >>> f"{summarize([0.1, 0.3]):+.1f}"
+    '+0.2 ± 0.1'
     """
 
     mean: float
@@ -133,7 +135,7 @@ class MeanSd:
 
     def __format__(self, spec: str) -> str:
         spec = spec or ".2f"
-        return f"{self.mean:{spec}} ± {'n/a' if np.isnan(self.sd) else format(self.sd, spec)}"
+        return f"{self.mean:{spec}} ± {'n/a' if np.isnan(self.sd) else format(self.sd, spec.lstrip('+'))}"
 
     def __str__(self) -> str:
         return format(self)
