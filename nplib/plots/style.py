@@ -155,7 +155,8 @@ def stacked(figure: Figure) -> Iterator[None]:
 
 def _phone_bundle(figure: Figure, include: object = None, exclude: object = None) -> tuple[dict[str, str], dict]:
     """What a notebook is to keep beside the picture of a figure: one for phones, where it is too wide for them."""
-    if figure.get_gid() == WIDE or figure.get_figwidth() <= PHONE_WIDTH:
+    panels = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
+    if figure.get_gid() == WIDE or figure.get_figwidth() <= PHONE_WIDTH or not panels:
         return {}, {}
     image = io.BytesIO()
     with stacked(figure):

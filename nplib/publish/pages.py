@@ -141,7 +141,7 @@ def _make_page(page: Path, warning: str, phone: Path) -> None:
     content = json.loads(page.read_text(encoding="utf8"))
     shown = [output.get("data", {}) for cell in content["cells"] for output in cell.get("outputs", ())]
     for data in shown:
-        if picture := data.pop(PHONE_PICTURE, None):
+        if (picture := data.pop(PHONE_PICTURE, None)) and "image/png" in data:
             name = hashlib.sha256(base64.b64decode("".join(data["image/png"]))).hexdigest()
             phone.mkdir(exist_ok=True)
             (phone / f"{name}.png").write_bytes(base64.b64decode("".join(picture)))

@@ -1,6 +1,8 @@
 """Pictures show what they are given, and say when that is no measurement."""
 
+import base64
 import inspect
+import io
 import os
 import subprocess
 import sys
@@ -125,6 +127,19 @@ def test_figures_of_surrogate_data_say_so_and_others_do_not(draw, small_surrogat
 def test_a_phone_shows_panels_below_one_another(draw):
     plots.use_style("surrogate")
     assert fits_a_phone(draw)
+
+
+def test_a_notebook_keeps_a_second_picture_where_the_first_is_too_wide():
+    plots.use_style("full")
+    wide, narrow, bare = plt.figure(figsize=(9, 3)), plt.figure(figsize=(4, 3)), plt.figure(figsize=(9, 3))
+    wide.subplots(1, 2)
+    narrow.subplots()
+    bare.add_axes((0, 0, 1, 1))  # nowhere in a grid
+    kept, _ = plots.style._phone_bundle(wide)
+    image = plt.imread(io.BytesIO(base64.b64decode(kept[plots.style.PHONE_PICTURE])))
+    assert image.shape[:2] == (660, 462)  # two panels of three inches, at 110 dots an inch
+    assert plots.style._phone_bundle(narrow) == plots.style._phone_bundle(bare) == ({}, {})
+    plt.close("all")
 
 
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
