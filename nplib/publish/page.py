@@ -252,9 +252,3 @@ class Checks:
         on_surrogate = self.source == SURROGATE
         heads = ("surrogate", "NASBench-101", "difference") if on_surrogate else ("we see", "expected", "match")
         return pd.DataFrame(dict(zip(heads, columns, strict=True)), index=names)
-
-
-def finding(text: str, source: str = "") -> Markdown:
-    """A paragraph that code put together, for a page whose sentences do not stand in Markdown."""
-    text = f"*On the surrogate:* {text}" if source == SURROGATE else text
-    return Markdown(_set_off(" ".join(text.split())))

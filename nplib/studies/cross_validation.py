@@ -260,7 +260,6 @@ class Agreement:
     estimate: MeanSd
     truth: MeanSd
     difference: MeanSd  # estimate minus truth; its mean is the bias
-    bias_error: float  # standard error of the bias
     covered: float  # share of draws whose truth lies within 1.96 standard errors of the estimate
     correlation: float  # Spearman's over draws: whether an estimate tells a good draw from a bad one
 
@@ -276,7 +275,6 @@ def agreement(estimates: np.ndarray, standard_errors: np.ndarray, truths: np.nda
         estimate=summarize(estimates),
         truth=summarize(truths),
         difference=difference,
-        bias_error=difference.sd / math.sqrt(difference.count),
         covered=float(np.mean(np.abs(estimates - truths) <= NORMAL_95 * standard_errors)),
         correlation=spearman(truths, estimates),
     )

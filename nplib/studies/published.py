@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas
 
-PAPER = "Wen et al., arXiv:1912.00848"
-REFERENCE = "README of ultmaster/neuralpredictor.pytorch"
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -40,8 +37,6 @@ SETTINGS = (ONE_STAGE, MORE_CELLS, MOST_CELLS, WITHOUT_POOR, ABOVE_91, ABOVE_91_
 
 # MSE in points², as the reference's README quotes them. The second comes after a classifier, not after a true label.
 PAPER_MSE = {ONE_STAGE: 1.95, ABOVE_91: 0.66}
-# "More than 20 times as sample-efficient as Regularized Evolution" on NASBench-101: its abstract.
-PAPER_SAMPLE_EFFICIENCY = 20
 # As its table has them, without seeds; measured before its training loop set gradients to zero (its pull request 3).
 REFERENCE_MSE = {ONE_STAGE: 3.62, MOST_CELLS: 2.94, WITHOUT_POOR: 1.90, ABOVE_91: 0.74, ABOVE_91_LONGER: 0.56}
 REFERENCE_CODE, BEFORE_ZERO_GRAD = "reference's code, newest", "reference's code, before gradients were cleared"
@@ -92,9 +87,8 @@ KNOWN_FIGURES = {
         "best single run": 0.94661,
     },
 }
-# Mean validation accuracy over all cells, and Spearman correlation of one run with the best of three at 108 epochs.
+# Mean validation accuracy over all cells.
 MEAN_BY_BUDGET = {4: 0.279, 12: 0.528, 36: 0.843}
-RANK_WITH_108 = {4: 0.45, 12: 0.62, 36: 0.88}
 # Of 54 cells with three runs at 108 epochs each (in points, but for the correlation).
 WITHIN_CELL = {
     "standard deviation within a cell, validation (points)": 0.54,
@@ -110,8 +104,6 @@ FAILED_RUNS = 0.0063
 ALWAYS_FAILED = 645 / 423_624
 # Of the same README: share of cells below 80 %.
 BELOW_80 = 0.012
-# Of the same README: below this a run has failed. Its code says 20 %.
-FAILED_BELOW_IN_TEXT = 0.15
 # Module hashes of two cells of about 10 % test accuracy, whose failing issue 21 of google-research/nasbench asks about.
 ASKED_ABOUT = ("01bcceabc42489b3af4b4496e333a86e", "003d4f8e9c5a066d7b248230d8a4fcb5")
 # Sd of runs within a cell that did not fail, by budget, and its median at 108 epochs (fractions). From 54 cells at 108
@@ -138,9 +130,6 @@ PUBLISHED_TAU_172 = {
     "PINAT (Lu et al., AAAI 2023)": 0.72,
     "NN-Former (Xu et al., CVPR 2025), PINAT with a ranking loss": 0.77,
 }
-# How many times fewer trainings than regularised evolution the paper's predictor takes, by validation and by test
-# accuracy, to be where evolution is after 5,000; read second-hand. Its text as it can be had does not give N and K.
-PAPER_SEARCH_FACTORS = {"validation": 12, "test": 22.8}
 # Test accuracy (percent) after 150 trainings of the whole real table, by others, each with rules of its own.
 SEARCHES_BY_OTHERS = {
     "BANANAS's own code, 200 trials (table 1 of doi 10.1038/s41598-025-94187-8)": {

@@ -16,7 +16,6 @@ from nplib.publish.page import (
     Checks,
     about,
     data_note,
-    finding,
     interval,
     load_results,
     mean_sd,
@@ -144,8 +143,6 @@ def test_the_surrogate_stands_beside_known_figures_and_need_not_match_them():
 def test_what_is_found_on_the_surrogate_says_so(small_surrogate):
     assert "**Data:** surrogate" in data_note(small_surrogate).data
     assert "not measurements" in data_note(small_surrogate).data
-    assert finding("half of them", "surrogate").data == "*On the surrogate:* half of them"
-    assert finding("half of them", "sample").data == "half of them"
 
 
 def test_results_come_back_with_the_data_that_they_are_of(tmp_path, small_surrogate):

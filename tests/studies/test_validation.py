@@ -205,7 +205,6 @@ def test_agreement_is_what_its_numbers_say():
     truth = np.array([1.0, 2.0, 3.0, 4.0])
     found = agreement(np.array([1.5, 1.6, 3.5, 5.4]), np.array([0.3, 0.2, 0.3, 0.7]), truth)
     assert found.difference.mean == pytest.approx(0.5)
-    assert found.bias_error == pytest.approx(found.difference.sd / 2)
     assert found.covered == 0.5  # the first and the third
     assert found.correlation == pytest.approx(1.0)
     with pytest.raises(UserError, match="2 draws or more"):
@@ -219,7 +218,7 @@ def test_agreement_covers_95_of_100_where_errors_are_normal():
     truth, error = random.normal(size=4_000), random.uniform(0.5, 2, 4_000)
     found = agreement(random.normal(truth, error), error, truth)
     assert abs(found.covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 4_000)
-    assert abs(found.difference.mean) < 4 * found.bias_error
+    assert abs(found.difference.mean) < 4 * found.difference.sd / math.sqrt(4_000)
 
 
 def test_the_mean_over_splits_of_equal_size_is_the_mean_over_cells(data):
