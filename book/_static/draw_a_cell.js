@@ -5,7 +5,7 @@
 
 const nplib = (() => {
   const VERTICES = 7, MAX_EDGES = 9;
-  const OPERATIONS = ["3×3 convolution", "1×1 convolution", "3×3 max-pool"]; // codes 0, 1, 2
+  const OPERATIONS = ["3×3 conv.", "1×1 conv.", "max-pool"]; // codes 0, 1, 2; short, for phones
   const INPUT = -1, OUTPUT = -2;
 
   // Cells: {matrix: rows of 0 and 1, codes}. The recipes are those of nplib.cell.
@@ -152,7 +152,7 @@ const nplib = (() => {
 })();
 
 document.addEventListener("DOMContentLoaded", () => {
-  const root = document.getElementById("draw-a-cell");
+  const root = document.getElementById("cell-drawing-board");
   const data = window.nplibData;
   if (!root) return;
   if (!data) {

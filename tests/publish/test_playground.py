@@ -15,7 +15,7 @@ from nplib.publish.playground import NAME, write_playground
 
 PROJECT = Path(__file__).parents[2]
 PAGE = """<!doctype html><html lang="en"><title>Draw a cell</title><link rel="stylesheet" href="book.css">
-<main><h1>Draw a cell</h1><div id="draw-a-cell"></div></main>
+<main><section id="draw-a-cell"><h1>Draw a cell</h1><div id="cell-drawing-board"></div></section></main>
 <script src="draw_a_cell_data.js"></script><script src="draw_a_cell.js"></script></html>"""
 DIAMOND = Cell(
     [[0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]],
@@ -51,6 +51,7 @@ def page(browser, tmp_path_factory, predictor, measured):
     errors = []
     page.on("pageerror", lambda error: errors.append(error))
     page.goto((folder / "page.html").as_uri())
+    assert page.locator("h1").text_content() == "Draw a cell"  # its section has the title as its name
     yield page
     page.close()
     assert not errors
