@@ -20,7 +20,7 @@ import nplib
 from nplib._files import write_json
 from nplib.benchmark import SURROGATE
 from nplib.errors import UserError
-from nplib.publish.page import interval, mean_sd, percent, verdict
+from nplib.publish.page import UNKNOWN, interval, mean_sd, percent, verdict
 from nplib.publish.project import find_project
 from nplib.publish.results import ResultsMissing, load_results
 from nplib.studies.published import ONE_STAGE
@@ -82,8 +82,10 @@ def numbers(found: Mapping) -> dict[str, str]:
     def needed(name: str, kind: str = "factors_to_reach") -> str:
         """Trainings to get where evolution is after 5,000, and their interval."""
         of = searched.get(kind, {}).get(f"{name}, test")
-        if of is None or of["needed"] is None:
-            return "more than were tried" if of is None else f"more than the {of['most']:,} that were tried"
+        if of is None:  # a record from before it was asked
+            return UNKNOWN
+        if of["needed"] is None:
+            return f"more than the {of['most']:,} that were tried"
         low, high = (math.nan if end is None else end for end in of["interval"])
         return f"{of['needed']:,} ({interval(low, high, ',.0f')})"
 
