@@ -187,10 +187,11 @@ def test_a_cluster_gives_the_same_numbers(data, scheduler, monkeypatch):
     np.testing.assert_array_equal(theirs.watched, ours.watched)
 
 
-def test_a_command_works_on_a_cluster(cluster, tmp_path, monkeypatch):
+def test_a_command_works_on_a_cluster(cluster, small_surrogate, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    small_surrogate.save("some.hdf5")
     monkeypatch.setenv("NPLIB_SCHEDULER", "")  # what the command sets goes with the test
-    options = flags(data="surrogate", train_split=43, eval_split="denoise-80", seeds=6, epochs=100, device="cpu")
+    options = flags(data="some.hdf5", train_split=43, eval_split="denoise-80", seeds=6, epochs=100, device="cpu")
     here = report_of("train", *options)
     before = cluster.scheduler.transition_counter
     there = report_of("train", *options, "--scheduler", cluster.scheduler_address)

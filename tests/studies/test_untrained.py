@@ -70,7 +70,8 @@ def test_signals_depend_on_cell_and_seed_alone(space):
     first = signals_of_cells(cells)
     torch.manual_seed(2)
     np.testing.assert_array_equal(first, signals_of_cells(cells))
-    np.testing.assert_array_equal(first[1], untrained_signals(cells.cell(1)))
+    np.testing.assert_array_equal(first[1:2], signals_of_cells(cells[1:2]))
+    np.testing.assert_allclose(first[1], untrained_signals(cells.cell(1)), rtol=1e-4)  # other threads, other rounding
     assert (first != signals_of_cells(cells, seed=1)).all()
 
 
