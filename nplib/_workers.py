@@ -250,9 +250,7 @@ def _client(address: str) -> Client:
     versions = _versions_here()
     ours = versions()
     for worker, found in client.run(versions, on_error="return").items():
-        if found != ours and not isinstance(
-            found, OSError
-        ):  # else just lost; tasks check it too
+        if found != ours and not isinstance(found, OSError):  # else just lost; tasks check it too
             client.close()
             raise _others(worker, found)
     return client

@@ -35,7 +35,8 @@ POINTS_SHOWN = 25_000  # more hide one another, and take seconds
 PHONE_WIDTH = 4.2
 PHONE_PICTURE = "application/x-phone-png"  # what a notebook keeps beside the picture; the pages' builder looks for it
 WIDE = "wide"  # what a figure is called that cannot be read on a phone but by scrolling
-LONG_LABEL = 24  # characters; with a longer one a phone's legend has one column
+ABOVE = "outside upper center"  # where a legend of all panels stands
+LONG_LABEL = 20  # characters; with a longer one a phone's legend has one column
 
 _source_shown: str | None = None  # None: nobody has said yet
 
@@ -122,7 +123,7 @@ def finish(figure: Figure, narrow: bool = True) -> Figure:
 def legend_above(figure: Figure, axes: Axes) -> None:
     """Put the legend of one panel above all, where it hides nothing."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9)
+    figure.legend(handles, labels, loc=ABOVE, ncols=len(labels), fontsize=9)
 
 
 @contextmanager
@@ -136,21 +137,27 @@ def stacked(figure: Figure) -> Iterator[None]:
         heights[spec.rowspan.start, spec.colspan.start] = size[1] * ratios[spec.rowspan.start] / sum(ratios)
     places = sorted(heights)
     grid = figure.add_gridspec(len(places), 1, height_ratios=[heights[place] for place in places])
-    legends = [(legend, legend._ncols) for legend in figure.legends]
+    legends, narrower = list(figure.legends), []
     try:
         for axes, spec in panels:
             axes.set_subplotspec(grid[places.index((spec.rowspan.start, spec.colspan.start))])
-        for legend, _ in legends:
-            longest = max((len(text.get_text()) for text in legend.get_texts()), default=0)
-            legend.set_ncols(1 if longest > LONG_LABEL else 2)
+        for legend in legends:  # above all panels, in as many columns as a phone has room for
+            labels = [text.get_text() for text in legend.get_texts()]
+            ncols = 1 if max(map(len, labels), default=0) > LONG_LABEL else 2
+            narrower.append(figure.legend(legend.legend_handles, labels, loc=ABOVE, ncols=ncols, fontsize=9))
+            legend.set_visible(False)
+            legend.set_in_layout(False)
         figure.set_size_inches(PHONE_WIDTH, sum(heights.values()))
         yield
     finally:
         figure.set_size_inches(size)
         for axes, spec in panels:
             axes.set_subplotspec(spec)
-        for legend, columns_before in legends:
-            legend.set_ncols(columns_before)
+        for legend in narrower:
+            legend.remove()
+        for legend in legends:
+            legend.set_visible(True)
+            legend.set_in_layout(True)
 
 
 def _phone_bundle(figure: Figure, include: object = None, exclude: object = None) -> tuple[dict[str, str], dict]:

@@ -129,6 +129,18 @@ def test_a_phone_shows_panels_below_one_another(draw):
     assert fits_a_phone(draw)
 
 
+def test_a_phone_s_legend_has_fewer_columns_and_the_figure_keeps_its_own():
+    names = ["random search", "evolution", "one stage", "two stages", "Gaussian process"]
+    figure, (axes, _) = plots.style.columns(2, width=4.7)
+    for name in names:
+        axes.plot([0, 1], label=name)
+    plots.style.legend_above(figure, axes)
+    plots.style.finish(figure)
+    assert fits_a_phone(lambda: figure)
+    (legend,) = figure.legends
+    assert legend.get_visible() and legend.get_in_layout()
+
+
 def test_a_notebook_keeps_a_second_picture_where_the_first_is_too_wide():
     plots.use_style("full")
     wide, narrow, bare = plt.figure(figsize=(9, 3)), plt.figure(figsize=(4, 3)), plt.figure(figsize=(9, 3))
