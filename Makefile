@@ -22,7 +22,7 @@ help:
 	@echo "make book     run every notebook and build the book: _build/html/index.html"
 	@echo "                QUICK=1      fewer seeds and repeats; every page says so"
 	@echo "                DATA=sample  20,001 real results; or full, surrogate, or a file. By default full if it is in"
-	@echo "                             data/, else surrogate, which needs no download (see data/README.md)"
+	@echo "                             data/, else one-run (3.4 MB), else, without a network, surrogate (data/README.md)"
 	@echo "                OFFICIAL=1   with TensorFlow and the official library, which notebook 01 then holds ours against"
 	@echo "make test     run the tests, as many side by side as there are cores (WORKERS=0: one after the other);"
 	@echo "                ARGS=\"-k sources -x\" is handed to pytest"

@@ -203,7 +203,7 @@ def test_predictions_are_the_outputs_as_fractions_whatever_the_batch(space, laye
     np.testing.assert_allclose(predictions, outputs * 0.023961 + 0.908192, rtol=1e-6)
 
 
-def test_weights_near_zero_cost_nothing_and_change_nothing(space):
+def test_weights_near_zero_count_as_zero_and_change_nothing(space):
     """Weight decay leaves numbers below the least normal one, with which processors are slow."""
     predictor = Predictor(SMALL, 0).eval()
     with torch.no_grad():

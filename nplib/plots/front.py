@@ -8,7 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from nplib.plots.style import BLUE, GREY, ORANGE, columns, finish
+from nplib.plots.style import BLUE, GREY, ORANGE, columns, finish, legend_above
 
 
 def error_of_groups(shares: Mapping[str, Sequence[float]]) -> Figure:
@@ -66,7 +66,5 @@ def searches(accuracies: Mapping[str, Mapping[str, Sequence[float]]], judged_by:
     axes[0].set_xticks(totals, [f"{total:,}" for total in totals])
     axes[0].set_xticks([], minor=True)
     axes[0].grid(axis="y", color=GREY, alpha=0.3)
-    handles, labels = axes[0].get_legend_handles_labels()
-    axes[0].get_legend().remove()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=9)
+    legend_above(figure, axes[0], most_columns=3)
     return finish(figure)

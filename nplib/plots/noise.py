@@ -71,7 +71,6 @@ def rank_ceilings(frame: pd.DataFrame, ceilings: Mapping[str, tuple[float, float
                           label="a perfect predictor" if place == 0 else None)  # fmt: skip
     axes.set(xlabel="", ylabel="Kendall τ with the labels", ylim=(0, 1))
     legend_above(figure, axes)
-    axes.get_legend().remove()
     return finish(figure)
 
 

@@ -151,8 +151,7 @@ def measured_beside_published(
     axes.set(xlabel=what, ylabel="")
     axes.set_yticks(axes.get_yticks(), [name.replace(", ", ",\n", 1) for name in settings])
     axes.xaxis.grid(True, color="0.9")
-    axes.get_legend().remove()
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=9)
+    legend_above(figure, axes, most_columns=2)
     return finish(figure)
 
 

@@ -9,7 +9,19 @@ import numpy as np
 
 from nplib.cell import Cell
 from nplib.plots.cells import draw_cell
-from nplib.plots.style import BLUE, GREEN, GREY, ORANGE, PALETTE, POINTS_SHOWN, Axes, Figure, columns, finish
+from nplib.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALETTE,
+    POINTS_SHOWN,
+    Axes,
+    Figure,
+    columns,
+    finish,
+    legend_above,
+)
 from nplib.search.histories import Factor, Histories
 from nplib.search.trainings import Trainings
 
@@ -21,11 +33,6 @@ def _curve(axes: Axes, x: np.ndarray, values: np.ndarray, colour: object, name: 
     low, high = np.nanquantile(values, (0.1, 0.9), axis=0)
     axes.plot(x, 100 * values.mean(axis=0), color=colour, linewidth=1.6, label=f"{name} ({len(values)})")
     axes.fill_between(x, 100 * low, 100 * high, color=colour, alpha=0.15, linewidth=0)
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)), fontsize=9)
 
 
 def accuracy_by_queries(
@@ -61,7 +68,7 @@ def accuracy_by_queries(
             panel.set_ylim(bottom=100 * low)
         if by in (factors or {}):
             _arrow(panel, factors[by])
-    _legend(figure, axes[0])
+    legend_above(figure, axes[0])
     return finish(figure)
 
 
@@ -119,7 +126,7 @@ def accuracy_by_time(
     )
     if low is not None:
         axes[0].set_ylim(bottom=100 * low)
-    _legend(figure, axes[0])
+    legend_above(figure, axes[0])
     return finish(figure)
 
 
@@ -148,5 +155,5 @@ def seen_against_test(
         panel.set(xlim=(100 * low, 100 * high), ylim=(100 * low, 100 * high))
         panel.set(xlabel=f"{metric}, {'one run' if runs == 1 else f'mean of {runs} runs'} (%)")
         panel.set(ylabel=f"{trainings.judge} (%)")
-    _legend(figure, axes[0])
+    legend_above(figure, axes[0])
     return finish(figure)

@@ -120,10 +120,12 @@ def finish(figure: Figure, narrow: bool = True) -> Figure:
     return figure
 
 
-def legend_above(figure: Figure, axes: Axes) -> None:
+def legend_above(figure: Figure, axes: Axes, most_columns: int = 4) -> None:
     """Put the legend of one panel above all, where it hides nothing."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc=ABOVE, ncols=len(labels), fontsize=9)
+    if axes.get_legend() is not None:
+        axes.get_legend().remove()
+    figure.legend(handles, labels, loc=ABOVE, ncols=min(most_columns, len(labels)), fontsize=9)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nplib.metrics import NORMAL_95
-from nplib.plots.style import BLUE, GREY, ORANGE, PALETTE, Figure, columns, finish
+from nplib.plots.style import BLUE, GREY, ORANGE, PALETTE, Figure, columns, finish, legend_above
 
 _TICKS = [digit * 10.0**power for power in range(-4, 4) for digit in (1, 2, 5)]  # of a logarithmic axis
 
@@ -51,8 +51,7 @@ def estimates_against_truth(
         panel.set(xlim=(low, high), ylim=(low, high), xlabel="truth: on other cells", ylabel="estimate")
         panel.set_title(title)
         panel.set_aspect("equal")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=9)
+    legend_above(figure, axes[0], most_columns=2)
     return finish(figure)
 
 

@@ -144,7 +144,7 @@ def judge(
     drawn: Draws,
     count: int,
     draws: int,
-) -> tuple[pd.DataFrame, list[np.ndarray]]:
+) -> pd.DataFrame:
     """Fit one predictor a draw of ``count`` labels (fractions), and measure what it says of unseen cells.
 
     Returns:
