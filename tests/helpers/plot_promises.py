@@ -50,10 +50,8 @@ def fits_a_phone(draw: Callable[[], Figure]) -> bool:
     with plots.style.stacked(figure):
         figure.draw_without_rendering()
         edges = figure.bbox
-        for text in figure.findobj(Text):
-            if text.get_visible() and text.get_text() and not text.get_clip_on():
-                box = text.get_window_extent()
-                inside = edges.x0 - 2 <= box.x0 and box.x1 <= edges.x1 + 2
-                assert inside, (text.get_text(), box.x0, box.x1, edges.x1)
+        for part in (*figure.axes, *(legend for legend in figure.legends if legend.get_visible())):
+            box = part.get_tightbbox()
+            assert edges.x0 - 2 <= box.x0 and box.x1 <= edges.x1 + 2, (part, box.x0, box.x1, edges.x1)
         assert edges.width == pytest.approx(plots.style.PHONE_WIDTH * figure.dpi)
     return before == (figure.get_size_inches().tolist(), [axes.get_subplotspec() for axes in figure.axes])
