@@ -173,7 +173,7 @@ def deviations(names: Sequence[str], shares: Sequence[float], groups: Sequence[s
     axes[0].set_yticklabels(names, fontsize=8)
     reach = max(1.15, 1.1 * np.abs(shares).max())
     axes[0].set_xlim(-reach, reach)
-    return finish(figure)
+    return finish(figure, narrow=False)
 
 
 def quantile_differences(quantiles: np.ndarray, differences: np.ndarray, allowed: float) -> Figure:

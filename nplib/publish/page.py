@@ -136,7 +136,7 @@ def table(
     value: str | None = None,
     of: str = "seeds",
 ) -> HTML:
-    """A table as readers see it: numbers and their headings to the right, "–" where nothing is known.
+    """A table as readers see it: numbers and their headings to the right, "–" where unknown. None without rows.
 
     Args:
         frame (DataFrame): Tidy if ``value`` is given: a row an observation. Otherwise the table itself, its index to
@@ -152,6 +152,8 @@ def table(
         keys = [rows] if isinstance(rows, str) else list(rows or ())
         grouped = frame.groupby([*keys, columns] if columns else keys, sort=False)[value].agg(_summary)
         frame = grouped.unstack(columns, sort=False) if columns else grouped.to_frame()
+    if not len(frame):
+        return HTML("")
     counts = {item.count for item in frame.to_numpy().ravel() if isinstance(item, MeanSd)}
     if counts - {1}:
         shared = f"over {min(counts)} {of}" if len(counts) == 1 else f"(number of {of})"
@@ -165,7 +167,7 @@ def table(
         for place, name in enumerate(written.columns, 1)
         if written[name].map(lambda text: len(str(text)) > LONGEST_NUMBER).any()
     ]
-    prose = "text-align: left; white-space: normal"
+    prose = "text-align: left; white-space: normal; min-width: 12rem"
     page = (
         written.style.hide(axis="index")
         .format(lambda text: _set_off(html.escape(str(text))))

@@ -114,6 +114,7 @@ def test_tidy_frames_become_tables_of_mean_and_spread():
 def test_sentences_in_a_table_break_and_begin_at_the_left():
     said = "No difference can be told (+0.13, 95 % interval)."
     page = table(pd.DataFrame({"value": [0.5], "ahead": [said]}, index=["a and b"])).data
+    assert table(pd.DataFrame({"value": []}), caption="Nothing.").data == ""
     assert re.findall(r"td:nth-child\((\d)\)[^{]*{\s*text-align: left;\s*white-space: normal;", page) == ["3"]
 
 
