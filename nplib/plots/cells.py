@@ -20,6 +20,7 @@ from nplib.plots.style import (
     OPERATION_LABELS,
     ORANGE,
     PALETTE,
+    PHONE_WIDTH,
     columns,
     finish,
 )
@@ -117,6 +118,7 @@ def draw_cell(
             color="0.35",
             linewidth=1.1 if weights is None else 0.3 + 3.2 * weights[u, v],
             connectionstyle=f"arc3,rad={bend}",
+            clip_on=False,  # edges bend as far as they are long on the page, in a wide panel out of it
         )
         axes.add_patch(arrow)
     for place, operation in zip(places, names or cell.operations, strict=True):
@@ -166,37 +168,42 @@ def cell_in_network(cell: Cell) -> Figure:
 
     Source: Ying et al., "NAS-Bench-101", 2019, figure 1.
     """
-    figure, (above, below) = plt.subplots(2, 1, figsize=(7.6, 3.5), height_ratios=[1.0, 2.1])
-    parts = ["image\n32×32", "3×3\nconv", *["cell"] * 3, "halve", *["cell"] * 3, "halve", *["cell"] * 3]
-    parts += ["mean", "10\nclasses"]
-    for place, part in enumerate(parts):
-        is_cell = part == "cell"
-        box = FancyBboxPatch(
-            (place - 0.38, -0.38),
-            0.76,
-            0.76,
-            boxstyle="round,pad=0,rounding_size=0.12",
-            facecolor=PALETTE[9] if is_cell else "0.93",
-            edgecolor="0.3",
-            linewidth=0.8,
-        )
-        above.add_patch(box)
-        above.text(place, 0, part, ha="center", va="center", fontsize=8)
-        if place:
-            above.annotate("", (place - 0.38, 0), (place - 0.62, 0), arrowprops={"arrowstyle": "-|>", "color": "0.35"})
-    for stack, channels in enumerate((128, 256, 512)):
-        above.text(3 + 4 * stack, 0.62, f"{channels} channels", ha="center", fontsize=8)
-    above.set(xlim=(-0.6, len(parts) - 0.4), ylim=(-0.6, 0.95), aspect="equal")
+    figure, (above, below) = plt.subplots(2, 1, figsize=(PHONE_WIDTH, 4.3), height_ratios=[1.35, 1.0])
+    stacks = {
+        128: ["image\n32×32", "3×3\nconv", *["cell"] * 3],
+        256: ["", "halve", *["cell"] * 3],
+        512: ["", "halve", *["cell"] * 3, "mean", "10\nclasses"],
+    }
+    arrow, apart = {"arrowstyle": "-|>", "color": "0.35"}, 1.3  # apart: how far one row is below the other
+    for row, (channels, parts) in enumerate(stacks.items()):
+        y = -apart * row
+        for place, part in enumerate(parts):
+            if not part:  # from the last cell of the row above
+                above.plot([4.38, 4.7, 4.7, 0.3, 0.3, 0.5], [y + apart] * 2 + [y + 0.85] * 2 + [y] * 2, color="0.35")
+                continue
+            box = FancyBboxPatch(
+                (place - 0.38, y - 0.38),
+                0.76,
+                0.76,
+                boxstyle="round,pad=0,rounding_size=0.12",
+                facecolor=PALETTE[9] if part == "cell" else "0.93",
+                edgecolor="0.3",
+                linewidth=0.8,
+            )
+            above.add_patch(box)
+            above.text(place, y, part, ha="center", va="center", fontsize=8)
+            if place:
+                above.annotate("", (place - 0.38, y), (place - 0.62, y), arrowprops=arrow)
+        above.text(3, y + 0.47, f"{channels} channels", ha="center", fontsize=8)
+    above.set(xlim=(-0.6, 6.6), ylim=(y - 0.5, 0.8), aspect="equal")
     above.axis("off")
     draw_cell(cell, below, f"every cell: {cell.num_vertices} boxes, {len(cell.edges)} arrows")
-    left, right = below.get_xlim()
-    below.set_xlim(left - 1.2, right + 1.2)  # edges bend as far as they are long on the page
-    for corner, side in ((1.62, 0.0), (4.38, 1.0)):  # the first stack's cells are all the one below
+    for corner, side in ((1.62, 0.0), (4.38, 1.0)):  # the last row's cells stand for all
         line = ConnectionPatch(
-            (corner, -0.42), (side, 1.0), above.transData, below.transAxes, color="0.7", linewidth=0.8
+            (corner, y - 0.42), (side, 1.0), above.transData, below.transAxes, color="0.7", linewidth=0.8
         )
         figure.add_artist(line)
-    return finish(figure, narrow=False)
+    return finish(figure)
 
 
 def message_passing(cell: Cell, vertex: int) -> Figure:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from nplib.features.signal import CellSignal
 from nplib.plots.cells import draw_cell
-from nplib.plots.style import BLUE, GREY, PALETTE, columns, finish
+from nplib.plots.style import BLUE, GREY, PALETTE, columns, finish, legend_above
 
 
 def signals(cells: Mapping[str, CellSignal]) -> Figure:
@@ -39,7 +39,7 @@ def by_labels(frame: pd.DataFrame, what: str, band: tuple[float, float] | None =
         what (str): Label of the axis.
         band ((low, high), optional): What a perfect predictor would reach.
     """
-    figure, axes = columns(1, width=6.6, height=4.2)
+    figure, axes = columns(1, width=6.6, height=4.6)
     if band is not None:
         axes[0].axhspan(*band, color=GREY, alpha=0.3, linewidth=0, label="perfect predictor")
     sns.lineplot(
@@ -58,7 +58,7 @@ def by_labels(frame: pd.DataFrame, what: str, band: tuple[float, float] | None =
     axes[0].set(xscale="log", xlabel="labelled cells", ylabel=what)
     axes[0].set_xticks(counts, [str(count) for count in counts])
     axes[0].set_xticks([], minor=True)
-    sns.move_legend(axes[0], "lower right", title=None, fontsize=9)
+    legend_above(figure, axes[0], most_columns=3)
     return finish(figure)
 
 

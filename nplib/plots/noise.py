@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -91,7 +92,7 @@ def rule_matrix(frame: pd.DataFrame, value: str, style: str = ".2f") -> Figure:
     sns.heatmap(np.log(means), annot=texts, fmt="", cmap="viridis", cbar=False, ax=axes, annot_kws={"size": 10})
     axes.tick_params(length=0, labelsize=10)
     axes.set_yticklabels(axes.get_yticklabels(), rotation=0)
-    axes.set_xticklabels([name.get_text().replace(" of ", "\nof ") for name in axes.get_xticklabels()])
+    axes.set_xticklabels([textwrap.fill(name.get_text(), 10) for name in axes.get_xticklabels()])
     return finish(figure)
 
 
@@ -117,13 +118,12 @@ def what_sets_apart(
     axes[0].axvspan(-by_chance, by_chance, color="0.92", label="by chance")
     axes[0].barh(rows, differences, 0.6, color=BLUE)
     axes[0].axvline(0, color=GREY, linewidth=1)
-    axes[0].set(xlabel="difference (standard deviations)", yticks=rows)
+    axes[0].set(xlabel="difference (sd)", yticks=rows)
     axes[0].set_yticklabels(names, size=9)
-    axes[0].legend(fontsize=9)
     _draw_shares(axes[1], *shares)
     axes[1].axhline(100 * overall, color=ORANGE, linestyle="--", linewidth=1.2, label="all cells")
     axes[1].set(xlabel=names[0], ylabel="cells that failed (%)")
-    axes[1].legend(fontsize=9, loc="upper left")
+    legend_above(figure, *axes)
     return finish(figure)
 
 

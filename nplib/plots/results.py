@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -156,24 +157,32 @@ def measured_beside_published(
 
 
 def deviations(names: Sequence[str], shares: Sequence[float], groups: Sequence[str]) -> Figure:
-    """Differences from what is wanted, in parts of what is allowed: a row a figure, coloured by group.
+    """Differences from what is wanted, in parts of what is allowed: a dot a figure, a row a group of them.
+
+    Those that are not allowed are named.
 
     Args:
         names: Sequence of str, length S.
         shares (sequence of float, length S): Between -1 and 1 where the difference is allowed.
         groups: Sequence of str, length S.
     """
-    figure, axes = columns(1, width=7.4, height=0.2 * len(names) + 0.8)
-    rows = np.arange(len(names))[::-1]
-    colours = dict(zip(dict.fromkeys(groups), PALETTE * 2, strict=False))
+    kinds = list(dict.fromkeys(groups))
+    figure, axes = columns(1, width=6.6, height=0.42 * len(kinds) + 0.9)
     axes[0].axvspan(-1, 1, color="0.94")
     axes[0].axvline(0, color=GREY, linewidth=1)
-    axes[0].scatter(shares, rows, c=[colours[group] for group in groups], s=28, zorder=3)
-    axes[0].set(xlabel="difference, in parts of what is allowed", yticks=rows, ylim=(-1, len(names)))
-    axes[0].set_yticklabels(names, fontsize=8)
+    for row, kind in enumerate(kinds):
+        own = [place for place, group in enumerate(groups) if group == kind]
+        heights = row + (np.linspace(-0.3, 0.3, len(own)) if len(own) > 1 else np.zeros(1))
+        axes[0].scatter([shares[place] for place in own], heights, color=BLUE, alpha=0.7, s=24, zorder=3)
+        for place, height in zip(own, heights, strict=True):
+            if abs(shares[place]) > 1:
+                end = "right" if shares[place] > 0 else "left"
+                axes[0].annotate(f"{names[place]} ", (shares[place], height), fontsize=8, ha=end, va="center")
+    axes[0].set(xlabel="difference / allowed", yticks=range(len(kinds)), ylim=(len(kinds) - 0.4, -0.6))
+    axes[0].set_yticklabels([textwrap.fill(kind, 20) for kind in kinds], fontsize=9)
     reach = max(1.15, 1.1 * np.abs(shares).max())
     axes[0].set_xlim(-reach, reach)
-    return finish(figure, narrow=False)
+    return finish(figure)
 
 
 def quantile_differences(quantiles: np.ndarray, differences: np.ndarray, allowed: float) -> Figure:

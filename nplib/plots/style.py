@@ -34,7 +34,6 @@ POINTS_SHOWN = 25_000  # more hide one another, and take seconds
 # A text of 8 points has 9 pixels and more where a screen's 350 pixels show so many inches.
 PHONE_WIDTH = 4.2
 PHONE_PICTURE = "application/x-phone-png"  # what a notebook keeps beside the picture; the pages' builder looks for it
-WIDE = "wide"  # what a figure is called that cannot be read on a phone but by scrolling
 ABOVE = "outside upper center"  # where a legend of all panels stands
 LONG_LABEL = 20  # characters; with a longer one a phone's legend has one column
 
@@ -102,11 +101,8 @@ def columns(count: int, width: float = 3.6, height: float = 3.2, **options) -> t
     return figure, list(axes[0])
 
 
-def finish(figure: Figure, narrow: bool = True) -> Figure:
+def finish(figure: Figure) -> Figure:
     """Mark a figure if it shows surrogate data, and close it; all functions here that return one have done so.
-
-    Args:
-        narrow (bool): Whether it can be read with its panels below one another, each as wide as a phone.
 
     Raises:
         DataNotNamed: If it has not been said whose data it shows.
@@ -114,17 +110,19 @@ def finish(figure: Figure, narrow: bool = True) -> Figure:
     if shows_surrogate():
         # The layout keeps room below everything else for a label of the whole figure, as it would not for other text.
         figure.supxlabel(SURROGATE_MARK, x=0.995, ha="right", fontsize=8, fontstyle="italic", color=GREY)
-    figure.set_gid("" if narrow else WIDE)
     # A notebook would show the figure twice: once as the cell's value, once as an open one.
     plt.close(figure)
     return figure
 
 
-def legend_above(figure: Figure, axes: Axes, most_columns: int = 4) -> None:
-    """Put the legend of one panel above all, where it hides nothing."""
-    handles, labels = axes.get_legend_handles_labels()
-    if axes.get_legend() is not None:
-        axes.get_legend().remove()
+def legend_above(figure: Figure, *panels: Axes, most_columns: int = 4) -> None:
+    """Put what the legends of panels say above all of them, where it hides nothing."""
+    handles, labels = [], []
+    for axes in panels:
+        for kept, more in zip((handles, labels), axes.get_legend_handles_labels(), strict=True):
+            kept += more
+        if axes.get_legend() is not None:
+            axes.get_legend().remove()
     figure.legend(handles, labels, loc=ABOVE, ncols=min(most_columns, len(labels)), fontsize=9)
 
 
@@ -165,7 +163,7 @@ def stacked(figure: Figure) -> Iterator[None]:
 def _phone_bundle(figure: Figure, include: object = None, exclude: object = None) -> tuple[dict[str, str], dict]:
     """What a notebook is to keep beside the picture of a figure: one for phones, where it is too wide for them."""
     panels = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
-    if figure.get_gid() == WIDE or figure.get_figwidth() <= PHONE_WIDTH or not panels:
+    if figure.get_figwidth() <= PHONE_WIDTH or not panels:
         return {}, {}
     image = io.BytesIO()
     with stacked(figure):

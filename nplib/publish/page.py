@@ -135,7 +135,7 @@ def table(
     columns: str | None = None,
     value: str | None = None,
     of: str = "seeds",
-) -> HTML:
+) -> HTML | None:
     """A table as readers see it: numbers and their headings to the right, "–" where unknown. None without rows.
 
     Args:
@@ -153,7 +153,7 @@ def table(
         grouped = frame.groupby([*keys, columns] if columns else keys, sort=False)[value].agg(_summary)
         frame = grouped.unstack(columns, sort=False) if columns else grouped.to_frame()
     if not len(frame):
-        return HTML("")
+        return None
     counts = {item.count for item in frame.to_numpy().ravel() if isinstance(item, MeanSd)}
     if counts - {1}:
         shared = f"over {min(counts)} {of}" if len(counts) == 1 else f"(number of {of})"
@@ -161,10 +161,12 @@ def table(
     styles = style if isinstance(style, Mapping) else dict.fromkeys(frame.columns, style)
     written = frame.apply(lambda column: column.map(partial(_entry, style=styles.get(column.name), counts=counts)))
     written = written.rename_axis(frame.index.names if frame.index.names[0] else "").reset_index()
-    left = f":nth-child(-n+{frame.index.nlevels})"
+    places = dict(enumerate(written.columns, 1))
+    words = [f":nth-child({place})" for place, name in places.items() if _says_words(written[name])]
+    left = [f":nth-child(-n+{frame.index.nlevels})", *words]
     sentences = [
         f":nth-child({place})"
-        for place, name in enumerate(written.columns, 1)
+        for place, name in places.items()
         if written[name].map(lambda text: len(str(text)) > LONGEST_NUMBER).any()
     ]
     prose = "text-align: left; white-space: normal; min-width: 12rem"
@@ -179,7 +181,7 @@ def table(
             [
                 {"selector": "caption", "props": "caption-side: top; text-align: left"},
                 {"selector": "td, th", "props": "text-align: right"},
-                {"selector": f"td{left}, th{left}", "props": "text-align: left"},
+                *({"selector": f"td{place}, th{place}", "props": "text-align: left"} for place in left),
                 *({"selector": f"td{place}, th{place}", "props": prose} for place in sentences),
             ]
         )
@@ -187,6 +189,12 @@ def table(
     )
     label = html.escape(caption or "table")
     return HTML(f'<div style="overflow-x: auto" tabindex="0" role="region" aria-label="{label}">{page}</div>')
+
+
+def _says_words(column: pd.Series) -> bool:
+    """Whether a column of written entries has words in place of numbers."""
+    known = [text for text in map(str, column) if text != UNKNOWN]
+    return bool(known) and all(text[:1].isalpha() for text in known)
 
 
 def _summary(values: Iterable[float] | MeanSd) -> MeanSd | None:

@@ -24,7 +24,7 @@ from nplib.errors import UserError
 from nplib.publish.page import plain
 from nplib.publish.project import toc_pages
 
-QUICK_BANNER = "Quick build: fewer seeds and repeats; figures are rougher than the full book's."
+QUICK_BANNER = "Quick build: fewer seeds, rougher numbers."
 # Colours and progress of a terminal, which Sphinx writes into its log too.
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # An icon in the script of all of Font Awesome's: its name, size, other names, code and path.
@@ -113,7 +113,7 @@ def assemble(project: Path, executed: Path, source: Path, banners: Sequence[str]
     # The copies are executed already; Jupyter Book must publish them as they are.
     config.setdefault("execute", {})["execute_notebooks"] = "off"
     shown = config.setdefault("html", {})
-    shown["announcement"] = "<br>".join(html.escape(banner) for banner in banners)
+    shown["announcement"] = " ".join(html.escape(banner) for banner in banners if banner)
     if config.get("repository", {}).get("url"):
         shown["use_repository_button"] = True
         config["launch_buttons"] = config.get("launch_buttons", {}) | _BADGES

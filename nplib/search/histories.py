@@ -186,7 +186,7 @@ class Factor:
         beyond = f"{'<' if self.by_rival else '>'} {self.limit:.1f}"
         value = beyond if np.isinf(self.needed) else f"{self.factor:.1f}"
         if np.isnan(self.needed_low):
-            return f"{value} (too few for an interval)"
+            return f"{value} (no interval)"
         if np.isinf(self.needed_low):
             return f"{beyond} (all of the interval)"
         if np.isinf(self.needed_high):

@@ -44,8 +44,6 @@ def is_closed_and_marked_on_the_surrogate_alone(draw: Callable[[], Figure]) -> b
 def fits_a_phone(draw: Callable[[], Figure]) -> bool:
     """Panels below one another show every text whole, and are beside one another again afterwards."""
     figure = draw()
-    if figure.get_gid() == plots.style.WIDE:
-        return True
     before = figure.get_size_inches().tolist(), [axes.get_subplotspec() for axes in figure.axes]
     with plots.style.stacked(figure):
         figure.draw_without_rendering()

@@ -88,6 +88,16 @@ def test_vertices_do_not_lie_on_each_other(space):
     plt.close(figure)
 
 
+def test_only_what_is_not_allowed_is_named():
+    figure = plots.deviations(["near", "far", "further"], [0.5, -1.5, 1.1], ["one", "two", "one"])
+    assert [note.get_text().strip() for note in figure.axes[0].texts] == ["further", "far"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["one", "two"]
+
+
+def test_the_network_of_a_cell_fits_a_phone():
+    assert DRAWN["cell_in_network"]().get_figwidth() <= plots.style.PHONE_WIDTH
+
+
 def test_points_outside_a_zoom_are_counted_in_its_title():
     true, predicted = np.array([0.1, 0.85, 0.92, 0.93]), np.full(4, 0.9)
     figure = plots.predicted_against_true(true, predicted, np.array([1]))

@@ -51,12 +51,13 @@ def test_signals_are_written_below_vertices_and_edges_are_as_thick_as_what_they_
 
 
 def test_means_are_drawn_with_a_standard_deviation_where_there_is_one():
-    axes = DRAWN["by_labels"]().axes[0]
+    figure = DRAWN["by_labels"]()
+    axes = figure.axes[0]
     np.testing.assert_allclose(axes.get_lines()[0].get_ydata(), [0.6, 0.1])
     (bars,) = [part for part in axes.collections if isinstance(part, LineCollection)]
     heights = [np.ptp(segment[:, 1]) for segment in bars.get_segments() if len(segment)]
     assert heights[0] == pytest.approx(2 * VALUES[:, 0].std(ddof=1))
-    assert "perfect predictor" in [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "perfect predictor" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_shares_are_in_percent():

@@ -114,8 +114,16 @@ def test_tidy_frames_become_tables_of_mean_and_spread():
 def test_sentences_in_a_table_break_and_begin_at_the_left():
     said = "No difference can be told (+0.13, 95 % interval)."
     page = table(pd.DataFrame({"value": [0.5], "ahead": [said]}, index=["a and b"])).data
-    assert table(pd.DataFrame({"value": []}), caption="Nothing.").data == ""
+    assert table(pd.DataFrame({"value": []}), caption="Nothing.") is None
     assert re.findall(r"td:nth-child\((\d)\)[^{]*{\s*text-align: left;\s*white-space: normal;", page) == ["3"]
+
+
+def test_words_stand_left_and_numbers_right():
+    frame = pd.DataFrame(
+        {"example": ["edges_3x3", "–"], "of": ["8.0 (7 to 9)", "> 26"], "needed": ["more than 9", "29"]}
+    )
+    page = table(frame).data
+    assert re.findall(r"td:nth-child\((\d)\)[^{]*{\s*text-align: left;", page) == ["2"]
 
 
 def test_tables_escape_what_they_are_given():

@@ -264,7 +264,7 @@ def test_pages_of_an_earlier_build_are_gone(tmp_path):
     assert (book / "_build" / "source" / "book" / "_static" / "made.js").read_text() == "1"
     assert not stale.exists()
     config = (book / "_build" / "source" / "_config.yml").read_text()
-    assert "announcement: 1 &lt; 2<br>both" in config
+    assert "announcement: 1 &lt; 2 both" in config
     for page, warned in (("book/results", True), ("notebooks/01_first", True), ("book/intro", False)):
         path = next((book / "_build" / "source").glob(f"{page}.*"))
         assert ("**Beware.**" in path.read_text()) == warned

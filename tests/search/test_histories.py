@@ -145,7 +145,7 @@ def test_few_searches_have_no_interval():
     for ours, other in ((few, many), (many, few)):
         factor = factor_at(ours, other, 2)
         assert np.isnan(factor.low) and np.isnan(factor.high)
-        assert factor.text() == "1.0 (too few for an interval)"
+        assert factor.text() == "1.0 (no interval)"
 
 
 def test_an_interval_covers_the_truth_about_as_often_as_it_says():
