@@ -246,9 +246,9 @@ def _predict_outputs(predictor: Predictor, graphs: Graphs, batch_size: int) -> T
 
 def _multiply(hidden: Tensor, weights: Tensor) -> Tensor:
     """Product of every vertex's state, (B, V, H), with weights, (H, K)."""
-    if hidden.device.type != "cpu":
+    if hidden.device.type != "cpu" or torch.backends.cpu.get_cpu_capability() != "AVX512":
         return hidden @ weights
-    # As a convolution of size 1, it goes to the library that uses the widest instructions of all makes of processors.
+    # As a convolution of size 1, it goes to the library that uses the widest instructions on all makes of processors.
     vertices_last = hidden.unsqueeze(2).permute(0, 3, 1, 2)  # (B, H, V, 1), as a view
     return nn.functional.conv2d(vertices_last, weights.T[:, :, None, None])[..., 0].transpose(1, 2)
 

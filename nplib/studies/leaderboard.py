@@ -165,13 +165,11 @@ def judge(
 
 
 def choices_undone() -> Mapping[str, GPConfig]:
-    """The chosen Gaussian process, and what is left when one choice after the other is undone, to the plain one."""
+    """What lies between the chosen Gaussian process and the plain one: one choice after the other is undone."""
     chosen, plain = GPConfig(), GPConfig.plain()
     return {
-        "chosen": chosen,
         "scale from the labels": replace(chosen, targets=plain.targets),
         "and generic priors": replace(chosen, targets=plain.targets, priors=plain.priors),
-        "and all columns: plain": plain,
     }
 
 
