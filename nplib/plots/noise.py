@@ -92,7 +92,7 @@ def rule_matrix(frame: pd.DataFrame, value: str, style: str = ".2f") -> Figure:
     sns.heatmap(np.log(means), annot=texts, fmt="", cmap="viridis", cbar=False, ax=axes, annot_kws={"size": 10})
     axes.tick_params(length=0, labelsize=10)
     axes.set_yticklabels(axes.get_yticklabels(), rotation=0)
-    axes.set_xticklabels([textwrap.fill(name.get_text(), 10) for name in axes.get_xticklabels()])
+    axes.set_xticklabels([textwrap.fill(name.get_text(), 9) for name in axes.get_xticklabels()])
     return finish(figure)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from tqdm import tqdm
 
 from nplib.benchmark import Benchmark
 from nplib.cell import Cells
@@ -112,7 +113,8 @@ def run_experiment(
     start = time.perf_counter()
     fit = config.fit(benchmark.cells, labels, seeds, **options)
     trained = time.perf_counter()
-    predicted = fit.predict(chosen, test_batch_size)
+    bar = tqdm(fit.predictors, desc="predicting", unit="predictor", disable=not progress)
+    predicted = np.stack([predictor.predict(chosen, test_batch_size) for predictor in bar])
     return Outcome(
         fit=fit,
         cells=evaluation_cells,
