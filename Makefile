@@ -37,7 +37,7 @@ book: env $(if $(filter-out 0,$(OFFICIAL)),.venv/official)
 	@$(BIN)/nplib book $(BOOK_OPTIONS)
 
 test: env
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The notebooks run in their own folder; the data lie in this one.
 lab: env

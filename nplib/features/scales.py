@@ -9,8 +9,10 @@ in the cache folder.
 from __future__ import annotations
 
 import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -69,20 +71,28 @@ class FeatureScales:
     normal_mean: np.ndarray
     normal_sd: np.ndarray
 
+    @cached_property
+    def _knots(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [_ranks(quantiles) for quantiles in self.quantiles]
+
     def column(self, name: str, values: np.ndarray) -> np.ndarray:
         """A column, shape (N,), float64, from the values of its feature, shape (N,)."""
         place = place_of(name)
         if name.endswith(NORMAL):
-            return (_normal_scores(values, self.quantiles[place]) - self.normal_mean[place]) / self.normal_sd[place]
+            return (_normal_scores(values, *self._knots[place]) - self.normal_mean[place]) / self.normal_sd[place]
         return (values - self.mean[place]) / self.sd[place]
 
 
-def _normal_scores(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
-    """Normal scores of the ranks of values among all cells; equal values share the middle of their ranks."""
+def _ranks(quantiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values that differ, and their ranks among all cells, from 0 to 1; equal values share the middle of theirs."""
+    knots, first, counts = np.unique(quantiles, return_index=True, return_counts=True)
+    return knots, (first + (counts - 1) / 2) / (len(quantiles) - 1)
+
+
+def _normal_scores(values: np.ndarray, knots: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """Normal scores of the ranks of values among all cells."""
     from scipy.special import ndtri  # slow to load
 
-    knots, first, counts = np.unique(quantiles, return_index=True, return_counts=True)
-    ranks = (first + (counts - 1) / 2) / (len(quantiles) - 1)
     return ndtri(np.clip(np.interp(values, knots, ranks), EXTREME, 1 - EXTREME))
 
 
@@ -92,12 +102,16 @@ def _compute() -> dict[str, np.ndarray]:
     places = np.round(np.linspace(0, len(features) - 1, QUANTILES)).astype(int)
     arrays = {name: np.empty(len(NAMES)) for name in CACHED_ARRAYS if name != "quantiles"}
     arrays["quantiles"] = np.empty((len(NAMES), QUANTILES))
-    for place in range(len(NAMES)):
+
+    def fill(place: int) -> None:
         values = np.sort(features[:, place]).astype(np.float64)
         arrays["quantiles"][place] = values[places]
-        scores = _normal_scores(values, values[places])
+        scores = _normal_scores(values, *_ranks(values[places]))
         for prefix, numbers in (("", values), ("normal_", scores)):
             arrays[f"{prefix}mean"][place], arrays[f"{prefix}sd"][place] = numbers.mean(), numbers.std()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(fill, range(len(NAMES))))
     return arrays
 
 

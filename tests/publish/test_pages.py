@@ -81,7 +81,7 @@ def test_pages_need_nothing_from_elsewhere_and_lead_somewhere(built):
 
 def test_every_page_says_that_the_build_was_quick(built):
     for page in pages(built):
-        assert "Quick build: fewer seeds and repeats" in page.read_text(), page
+        assert "Quick build: fewer seeds, rougher numbers." in page.read_text(), page
 
 
 def test_every_page_names_its_data_and_notebooks_warn_of_the_surrogate(built, surrogate):
