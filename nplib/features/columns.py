@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from nplib.cell import Cells
 from nplib.features.catalogue import NAMES
-from nplib.features.compute import compute_features
+from nplib.features.compute import compute_features, on_all_cores
 from nplib.features.scales import load_scales, place_of
 
 # Features of so many cells are computed at a time, since their float64 values take twice the memory of what is kept.
@@ -57,8 +55,7 @@ def columns_of(cells: Cells, names: Sequence[str]) -> np.ndarray:
             for number, (name, place) in enumerate(zip(names, places, strict=True)):
                 columns[rows, number] = scales.column(name, values[place])
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(fill, range(0, len(cells), ROWS_AT_A_TIME)))
+        list(on_all_cores(fill, range(0, len(cells), ROWS_AT_A_TIME)))
         return columns
 
     return cells.derived(names, make)

@@ -8,9 +8,10 @@ same for isomorphic cells up to rounding; where channels do not divide evenly, `
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -39,6 +40,13 @@ __all__ = ["FEATURES", "NAMES", "Feature", "compute_features", "feature_table"]
 
 CELLS_AT_A_TIME = 8_192
 NUM_OPERATIONS = 3
+Result = TypeVar("Result")
+
+
+def on_all_cores(function: Callable[[int], Result], items: Iterable[int]) -> Iterator[Result]:
+    """What a function gives for items, in order, as many at a time as there are cores: NumPy and compiled code."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(function, items)
 
 
 def feature_table() -> pd.DataFrame:
@@ -91,11 +99,8 @@ def compute_features(cells: Cells, *, progress: bool = False) -> np.ndarray:
         write_walk_features(*graphs, *known, values, walk_column)
         return len(values)
 
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=count, unit=" cells", unit_scale=True, desc="features", disable=not progress) as bar,
-    ):
-        for done in pool.map(fill, range(0, count, CELLS_AT_A_TIME)):
+    with tqdm(total=count, unit=" cells", unit_scale=True, desc="features", disable=not progress) as bar:
+        for done in on_all_cores(fill, range(0, count, CELLS_AT_A_TIME)):
             bar.update(done)
     return features
 

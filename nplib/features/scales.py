@@ -9,8 +9,6 @@ in the cache folder.
 from __future__ import annotations
 
 import hashlib
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -19,7 +17,7 @@ import numpy as np
 from nplib._files import cached_arrays
 from nplib.errors import UserError
 from nplib.features.catalogue import FEATURES, NAMES
-from nplib.features.compute import compute_features
+from nplib.features.compute import compute_features, on_all_cores
 from nplib.space import load_space
 
 NORMAL = ":normal"
@@ -110,8 +108,7 @@ def _compute() -> dict[str, np.ndarray]:
         for prefix, numbers in (("", values), ("normal_", scores)):
             arrays[f"{prefix}mean"][place], arrays[f"{prefix}sd"][place] = numbers.mean(), numbers.std()
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(fill, range(len(NAMES))))
+    list(on_all_cores(fill, range(len(NAMES))))
     return arrays
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from nplib.features.signal import CellSignal
 from nplib.plots.cells import draw_cell
-from nplib.plots.style import BLUE, GREY, PALETTE, columns, finish, legend_above
+from nplib.plots.style import BLUE, GREY, PALETTE, columns, finish, legend_above, show_ceiling
 
 
 def signals(cells: Mapping[str, CellSignal]) -> Figure:
@@ -41,7 +41,7 @@ def by_labels(frame: pd.DataFrame, what: str, band: tuple[float, float] | None =
     """
     figure, axes = columns(1, width=6.6, height=4.6)
     if band is not None:
-        axes[0].axhspan(*band, color=GREY, alpha=0.3, linewidth=0, label="perfect predictor")
+        show_ceiling(axes[0], band)
     sns.lineplot(
         frame,
         x="labels",

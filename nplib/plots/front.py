@@ -8,7 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from nplib.plots.style import BLUE, GREY, ORANGE, columns, finish, legend_above
+from nplib.plots.style import BLUE, GREY, ORANGE, columns, finish, legend_above, show_ceiling
 
 
 def error_of_groups(shares: Mapping[str, Sequence[float]]) -> Figure:
@@ -24,11 +24,12 @@ def error_of_groups(shares: Mapping[str, Sequence[float]]) -> Figure:
     return finish(figure)
 
 
-def stages(by_labels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) -> Figure:
+def stages(by_labels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], band: tuple[float, float]) -> Figure:
     """Tau of one stage and of two against the number of labels.
 
     Args:
         by_labels (mapping of numbers of labels to stages to figures to values): As notebook 05 leaves them.
+        band ((low, high)): What a perfect predictor would reach.
     """
     rows = [
         (int(count), stage, value)
@@ -38,9 +39,10 @@ def stages(by_labels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]])
     ]
     frame = pd.DataFrame(rows, columns=["labels", "stage", "tau"])
     figure, axes = columns(1, width=5.6, height=3.4)
+    show_ceiling(axes[0], band)
     sns.pointplot(frame, x="labels", y="tau", hue="stage", errorbar="sd", dodge=0.2, palette=[BLUE, ORANGE], ax=axes[0])
     axes[0].set(xlabel="labelled cells", ylabel="Kendall's tau, all cells")
-    axes[0].legend(title=None, fontsize=9)
+    legend_above(figure, axes[0])
     return finish(figure)
 
 

@@ -115,6 +115,12 @@ def finish(figure: Figure) -> Figure:
     return figure
 
 
+def show_ceiling(axes: Axes, band: tuple[float, float], across: bool = False) -> None:
+    """Draw as a band, along the axes or across, what a perfect predictor would reach against labels with noise."""
+    draw = axes.axvspan if across else axes.axhspan
+    draw(*band, color=GREY, alpha=0.3, linewidth=0, label="a perfect predictor")
+
+
 def legend_above(figure: Figure, *panels: Axes, most_columns: int = 4) -> None:
     """Put what the legends of panels say above all of them, where it hides nothing."""
     handles, labels = [], []

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nplib.plots.style import BLUE, GREY, ORANGE, PALETTE, Figure, columns, finish, legend_above
+from nplib.plots.style import BLUE, GREY, ORANGE, PALETTE, Figure, columns, finish, legend_above, show_ceiling
 
 
 def accepted_and_rejected(
@@ -125,15 +125,22 @@ def wanted_and_kept(wanted: Sequence[float], kept: Sequence[Sequence[float]]) ->
     return finish(figure)
 
 
-def by_training_cells(sizes: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]) -> Figure:
+def by_training_cells(
+    sizes: Sequence[int],
+    panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]],
+    ceilings: Mapping[str, tuple[float, float]],
+) -> Figure:
     """Figures over the number of training cells: dots are seeds, lines join their means.
 
     Args:
         sizes: Sequence of int, length S.
         panels (mapping of labels to mappings of names to sequences, length S): Of each size a value a seed.
+        ceilings (mapping of labels of some panels to (low, high)): What a perfect predictor would reach.
     """
     figure, axes = columns(len(panels), width=4.2, height=3.6)
     for panel, (what, lines) in zip(axes, panels.items(), strict=True):
+        if what in ceilings:
+            show_ceiling(panel, ceilings[what])
         for colour, (number, (name, values)) in zip(PALETTE, enumerate(lines.items()), strict=False):
             shift = 1 + 0.04 * (number - (len(lines) - 1) / 2)  # so that dots do not hide each other
             for size, of_seeds in zip(sizes, values, strict=True):

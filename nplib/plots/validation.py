@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nplib.metrics import NORMAL_95
-from nplib.plots.style import BLUE, GREY, ORANGE, PALETTE, Figure, columns, finish, legend_above
+from nplib.plots.style import BLUE, GREY, ORANGE, PALETTE, Figure, columns, finish, legend_above, show_ceiling
 
 _TICKS = [digit * 10.0**power for power in range(-4, 4) for digit in (1, 2, 5)]  # of a logarithmic axis
 
@@ -71,18 +71,21 @@ def concentration(errors: Mapping[str, np.ndarray]) -> Figure:
     return finish(figure)
 
 
-def strategies(values: Mapping[str, np.ndarray], what: str) -> Figure:
+def strategies(values: Mapping[str, np.ndarray], what: str, band: tuple[float, float]) -> Figure:
     """A figure of several strategies on the same draws: a dot a draw, in its own height, and a line at the mean.
 
     Args:
         values: Mapping of names to arrays, shape (D,).
         what (str): Label of the axis.
+        band ((low, high)): What a perfect predictor would reach.
     """
-    figure, axes = columns(1, width=7.2, height=0.55 * len(values) + 1.0)
+    figure, axes = columns(1, width=7.2, height=0.55 * len(values) + 1.3)
+    show_ceiling(axes[0], band, across=True)
     rows = np.arange(len(values))[::-1]
     for row, of_draws in zip(rows, values.values(), strict=True):
         heights = row + np.linspace(-0.25, 0.25, len(of_draws))
         axes[0].plot(of_draws, heights, "o", color=BLUE, markersize=5, alpha=0.7)
         axes[0].vlines(np.mean(of_draws), row - 0.38, row + 0.38, color=ORANGE, linewidth=2)
     axes[0].set(xlabel=what, yticks=rows, yticklabels=list(values), ylim=(-0.6, len(values) - 0.4))
+    legend_above(figure, axes[0])
     return finish(figure)

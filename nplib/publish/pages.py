@@ -113,7 +113,7 @@ def assemble(project: Path, executed: Path, source: Path, banners: Sequence[str]
     # The copies are executed already; Jupyter Book must publish them as they are.
     config.setdefault("execute", {})["execute_notebooks"] = "off"
     shown = config.setdefault("html", {})
-    shown["announcement"] = " ".join(html.escape(banner) for banner in banners if banner)
+    shown["announcement"] = " ".join(html.escape(banner) for banner in banners)
     if config.get("repository", {}).get("url"):
         shown["use_repository_button"] = True
         config["launch_buttons"] = config.get("launch_buttons", {}) | _BADGES

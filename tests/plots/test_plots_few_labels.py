@@ -57,7 +57,7 @@ def test_means_are_drawn_with_a_standard_deviation_where_there_is_one():
     (bars,) = [part for part in axes.collections if isinstance(part, LineCollection)]
     heights = [np.ptp(segment[:, 1]) for segment in bars.get_segments() if len(segment)]
     assert heights[0] == pytest.approx(2 * VALUES[:, 0].std(ddof=1))
-    assert "perfect predictor" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "a perfect predictor" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_shares_are_in_percent():

@@ -17,7 +17,7 @@ BY_LABELS = {
 }
 DRAWN = {
     "error_of_groups": lambda: front.error_of_groups({"failed": [0.2, 0.3], "good": [0.1, 0.1]}),
-    "stages": lambda: front.stages(BY_LABELS),
+    "stages": lambda: front.stages(BY_LABELS, (0.84, 0.86)),
     "searches": lambda: front.searches({"evolution": {"43": [0.93, 0.94], "192": [0.94, 0.94]}}, "mean of runs"),
 }
 

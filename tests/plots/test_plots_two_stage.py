@@ -14,6 +14,7 @@ from nplib.two_stage.classification import precision_recall_curve
 TRUE = np.array([0.85, 0.90, 0.92, 0.93, 0.94, 0.10])
 ACCEPTED = np.array([False, True, False, True, True, False])
 CURVE = precision_recall_curve(TRUE > 0.91, np.array([0.2, 0.6, 0.4, 0.9, 0.8, 0.1]))[:2]
+BAND = (0.84, 0.86)
 DRAWN = {
     "accepted_and_rejected": lambda: plots_two_stage.accepted_and_rejected(TRUE, ACCEPTED, above=0.91),
     "confusion": lambda: plots_two_stage.confusion(np.array([[200, 100], [50, 650]]), np.array([[9, 9], [np.nan, 1]])),
@@ -21,7 +22,9 @@ DRAWN = {
     "calibration": lambda: plots_two_stage.calibration([([0.1, 0.9], [0.2, 0.8])], np.array([[0.1, 0.9, 0.95]])),
     "wanted_and_kept": lambda: plots_two_stage.wanted_and_kept([0.9, 0.95], [[0.88, 0.94], [0.96, 0.97]]),
     "by_training_cells": lambda: plots_two_stage.by_training_cells(
-        [43, 172], {"tau": {"one": [[0.4, 0.6], [0.7]], "two": [[0.3, 0.5], [0.6]]}}
+        [43, 172],
+        {"tau": {"one": [[0.4, 0.6], [0.7]], "two": [[0.3, 0.5], [0.6]]}, "MSE": {"one": [[4.0], [3.0]]}},
+        {"tau": BAND},
     ),
 }
 
@@ -56,3 +59,9 @@ def test_a_curve_ends_where_all_are_accepted():
 def test_lines_join_the_means():
     means = [line.get_ydata() for line in DRAWN["by_training_cells"]().axes[0].lines if line.get_linestyle() == "-"]
     np.testing.assert_allclose(means, [[0.5, 0.7], [0.4, 0.6]])
+
+
+def test_a_ceiling_is_drawn_where_one_is_given():
+    with_band, without = DRAWN["by_training_cells"]().axes
+    (band,) = with_band.patches
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx(BAND) and not without.patches

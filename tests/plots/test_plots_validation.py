@@ -11,12 +11,13 @@ from plot_promises import (
 from nplib.plots import validation as plots_validation
 
 TRUTH, ESTIMATES, ERRORS = np.array([1.0, 2.0, 3.0]), np.array([1.1, 2.5, 2.0]), np.array([0.1, 0.2, 0.6])
+BAND = (0.84, 0.86)
 DRAWN = {
     "estimates_against_truth": lambda: plots_validation.estimates_against_truth(
         [(TRUTH, ESTIMATES, ERRORS, "one"), (TRUTH, ESTIMATES, ERRORS, "two")], logarithmic=[1]
     ),
     "concentration": lambda: plots_validation.concentration({"a": np.array([1.0, 3.0, 0.0, 0.0])}),
-    "strategies": lambda: plots_validation.strategies({"first": TRUTH, "second": ESTIMATES}, "error"),
+    "strategies": lambda: plots_validation.strategies({"first": TRUTH, "second": ESTIMATES}, "tau", BAND),
 }
 
 
@@ -41,3 +42,8 @@ def test_the_worst_cells_come_first():
     (line,) = DRAWN["concentration"]().axes[0].lines
     np.testing.assert_allclose(line.get_xdata(), [25, 50, 75, 100])
     np.testing.assert_allclose(line.get_ydata(), [75, 100, 100, 100])
+
+
+def test_a_ceiling_stands_across_the_strategies():
+    (band,) = DRAWN["strategies"]().axes[0].patches
+    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx(BAND)

@@ -14,7 +14,7 @@ from tiny_book import wait_for, write_book, write_notebook
 
 import nplib
 from nplib.publish.build import build_book
-from nplib.publish.pages import PagesFailed, assemble, build_html
+from nplib.publish.pages import QUICK_BANNER, PagesFailed, assemble, build_html
 from nplib.publish.project import toc_pages
 
 INTRO = r"""
@@ -81,7 +81,7 @@ def test_pages_need_nothing_from_elsewhere_and_lead_somewhere(built):
 
 def test_every_page_says_that_the_build_was_quick(built):
     for page in pages(built):
-        assert "Quick build: fewer seeds, rougher numbers." in page.read_text(), page
+        assert QUICK_BANNER in page.read_text(), page
 
 
 def test_every_page_names_its_data_and_notebooks_warn_of_the_surrogate(built, surrogate):
