@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 
+import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 from matplotlib.figure import Figure
@@ -18,7 +19,8 @@ Drawn = Mapping[str, Callable[[], Figure]]
 @pytest.fixture(autouse=True)
 def real_data_and_no_window() -> Iterator[None]:
     plt.switch_backend("agg")
-    with plots.showing("sample"):
+    with matplotlib.rc_context(), plots.showing("sample"):
+        plots.use_style("sample")
         yield
 
 
