@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from typing import ClassVar
 
@@ -43,6 +43,7 @@ CELLS_AT_A_TIME = 16_384
 SECONDS_AN_ITERATION = 3e-4  # of a member of few labels, about
 
 
+@cache
 def _chosen_columns() -> tuple[tuple[str, ...], ...]:
     """Those of the first and of the second of two members, from ``columns.csv`` beside this file.
 
@@ -60,7 +61,7 @@ class GPConfig:
     """What a predictor is made of. It is a bag of so many Gaussian processes, whose predictions are averaged."""
 
     members: int = 2  # one for each of the sets; a bag of more gains nothing
-    feature_sets: tuple[tuple[str, ...], ...] = _chosen_columns()  # members take them in turn
+    feature_sets: tuple[tuple[str, ...], ...] = field(default_factory=_chosen_columns)  # members take them in turn
     column_share: float = 1.0  # of its set, for each member, at random; two members of a set have different ones
     targets: tuple[str, ...] = ("log_gap",)  # what members learn accuracies as, in turn; this one favours the top
     priors: Priors = field(default_factory=Priors)
