@@ -154,7 +154,7 @@ def _write_list(message, size, texts, order):
 
 
 @compiled
-def _module_digests(num_vertices, adjacency, matrix, operations, digests):
+def write_module_digests(num_vertices, adjacency, matrix, operations, digests):
     messages = np.zeros((LANES, MESSAGE_BYTES), dtype=np.uint8)
     words = np.zeros((16, LANES), dtype=np.uint32)
     state = np.zeros((4, LANES), dtype=np.uint32)
@@ -218,7 +218,7 @@ def _scatter(x):
 
 
 @compiled
-def _isomorphism_keys(num_vertices, adjacency, matrix, operations, keys):
+def write_isomorphism_keys(num_vertices, adjacency, matrix, operations, keys):
     hashes = np.zeros(7, dtype=np.uint64)
     scattered = np.zeros(7, dtype=np.uint64)
     for row in range(len(matrix)):
@@ -270,7 +270,7 @@ def module_digests(
         array, shape (N, 16), uint8: The digests whose hexadecimal is :attr:`nplib.cell.Cell.module_hash`.
     """
     digests = np.zeros((len(matrix), 4), dtype=np.uint32)
-    _in_slices(_module_digests, num_vertices, adjacency, matrix, operations, digests)
+    _in_slices(write_module_digests, num_vertices, adjacency, matrix, operations, digests)
     return digests.astype("<u4").view(np.uint8)
 
 
@@ -283,4 +283,4 @@ def isomorphism_keys(
     change between versions.
     """
     keys = np.zeros(len(matrix), dtype=np.uint64)
-    return _in_slices(_isomorphism_keys, num_vertices, adjacency, matrix, operations, keys)
+    return _in_slices(write_isomorphism_keys, num_vertices, adjacency, matrix, operations, keys)

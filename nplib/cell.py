@@ -229,17 +229,17 @@ def vertex_channels(matrix: np.ndarray, input_channels: int, output_channels: in
     Vertices that feed the output share its channels equally, and the remainder goes one each to the first of them;
     any other interior vertex has the largest channel count that it feeds. The matrix, shape (V, V), is pruned.
     """
-    last = len(matrix) - 1
+    edges, last = matrix.tolist(), len(matrix) - 1
     channels = [0] * len(matrix)
     channels[0] = input_channels
     channels[last] = output_channels
-    feeders = [v for v in range(1, last) if matrix[v, last]]
+    feeders = [v for v in range(1, last) if edges[v][last]]
     for order, vertex in enumerate(feeders):
         share, remainder = divmod(output_channels, len(feeders))
         channels[vertex] = share + (order < remainder)
     for vertex in range(last - 1, 0, -1):
-        if not matrix[vertex, last]:
-            channels[vertex] = max(channels[w] for w in range(vertex + 1, last) if matrix[vertex, w])
+        if not edges[vertex][last]:
+            channels[vertex] = max(channels[w] for w in range(vertex + 1, last) if edges[vertex][w])
     return channels
 
 
@@ -256,22 +256,18 @@ def parameter_costs(matrix: np.ndarray) -> tuple[int, np.ndarray]:
         by_operation (array, shape (V, 3), int64): What each vertex adds with conv3x3, conv1x1 or maxpool; zero for
             input and output.
     """
-    last = len(matrix) - 1
+    read = np.flatnonzero(matrix[0]).tolist()  # by what projections
     fixed = convolution_parameters(3, 3, STEM_CHANNELS)
     by_operation = np.zeros((len(matrix), 3), dtype=np.int64)
     inputs = STEM_CHANNELS
     for stack in range(NUM_STACKS):
         outputs = STEM_CHANNELS * 2**stack
+        channels = vertex_channels(matrix, inputs, outputs)
+        widths = np.array(channels[1:-1], dtype=np.int64)
+        for column, kernel in enumerate((3, 1)):
+            by_operation[1:-1, column] += MODULES_PER_STACK * convolution_parameters(kernel, widths, widths)
         for _ in range(MODULES_PER_STACK):
-            channels = vertex_channels(matrix, inputs, outputs)
-            for vertex in range(1, last):
-                width = channels[vertex]
-                if matrix[0, vertex]:
-                    fixed += convolution_parameters(1, inputs, width)
-                by_operation[vertex, 0] += convolution_parameters(3, width, width)
-                by_operation[vertex, 1] += convolution_parameters(1, width, width)
-            if matrix[0, last]:
-                fixed += convolution_parameters(1, inputs, outputs)
+            fixed += sum(convolution_parameters(1, inputs, channels[vertex]) for vertex in read)
             inputs = outputs
     return fixed + inputs * NUM_CLASSES + NUM_CLASSES, by_operation
 

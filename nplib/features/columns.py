@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
 from nplib.cell import Cells
-from nplib.features.catalogue import NAMES
 from nplib.features.compute import compute_features, on_all_cores
 from nplib.features.scales import load_scales, place_of
 
-# Features of so many cells are computed at a time, since their float64 values take twice the memory of what is kept.
-CELLS_AT_A_TIME = 65_536
 # Columns are written for so many at a time, which a processor's cache can hold.
 ROWS_AT_A_TIME = 8_192
 
 
 def features_of(cells: Cells) -> np.ndarray:
     """The features of :mod:`nplib.features.catalogue`, shape (N, F), float32; parts of the cells share them."""
-    return cells.derived("features", _compute)
-
-
-def _compute(cells: Cells) -> np.ndarray:
-    features = np.empty((len(cells), len(NAMES)), dtype=np.float32)
-    for start in range(0, len(cells), CELLS_AT_A_TIME):
-        part = slice(start, start + CELLS_AT_A_TIME)
-        features[part] = compute_features(cells[part])
-    return features
+    return cells.derived("features", partial(compute_features, dtype=np.float32))
 
 
 def columns_of(cells: Cells, names: Sequence[str]) -> np.ndarray:

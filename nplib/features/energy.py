@@ -112,7 +112,6 @@ def _write_energies(size, edges, operations, carried, carried_energy, read_energ
     largest = 0.0
     largest_read = 0.0
     part = row[at + 3 : at + 9]  # conv3x3, conv1x1; the same and the input through a pool; the input
-    part[:] = 0
     part[5] = edges[0, last]
     for v in range(1, last):
         largest = max(largest, carried_energy[v])
@@ -130,6 +129,15 @@ def _write_energies(size, edges, operations, carried, carried_energy, read_energ
     for place in range(6):
         part[place] /= output_energy
     return at + 9
+
+
+@compiled
+def _from_input(share, v):
+    """Part of what v reads that the input brings, by whatever projection."""
+    part = 0.0
+    for source in range(MAX_VERTICES, NUM_SOURCES):
+        part += share[v, source]
+    return part
 
 
 @compiled
@@ -156,7 +164,7 @@ def _write_source_walk(size, operations, share, pools, row, at):
         means[v, MAXPOOL_CODE] = pools[v]
         if v < last:
             means[v, operations[v]] = 1
-        from_input = share[v, MAX_VERTICES:].sum()
+        from_input = _from_input(share, v)
         conv3x3[v, is_conv3x3] = from_input
         conv[v, is_conv] = from_input
         for u in range(1, v):
@@ -166,13 +174,14 @@ def _write_source_walk(size, operations, share, pools, row, at):
                 for count in range(u + 1):
                     conv3x3[v, count + is_conv3x3] += share[v, u] * conv3x3[u, count]
                     conv[v, count + is_conv] += share[v, u] * conv[u, count]
-    row[at : at + 3] = means[last]
+    for operation in range(NUM_OPERATIONS):
+        row[at + operation] = means[last, operation]
     row[at + 3] = _sd(conv3x3[last], means[last, CONV3X3_CODE])
     row[at + 4] = _sd(conv[last], means[last, CONV3X3_CODE] + means[last, CONV1X1_CODE])
-    row[at + 5 : at + 9] = conv3x3[last, :4]
-    row[at + 9 : at + 13] = conv[last, :4]
+    for count in range(4):
+        row[at + 5 + count] = conv3x3[last, count]
+        row[at + 9 + count] = conv[last, count]
     visits = share[last, :MAX_VERTICES].copy()
-    row[at + 13 : at + 15] = 0
     for v in range(last - 1, 0, -1):
         if operations[v] != MAXPOOL_CODE:
             for u in range(1, v):
@@ -198,21 +207,26 @@ def _write_correlations(size, operations, share, row, at):
     """Logarithm of the correlation of two inputs' signals after one and more of the same cell, for both beginnings."""
     last = size - 1
     correlation = np.zeros(MAX_VERTICES)
+    from_input = np.zeros(MAX_VERTICES)
+    for v in range(1, size):
+        from_input[v] = _from_input(share, v)
     for start in STARTING_CORRELATIONS:
         between = start
-        for cells in range(1, CELLS_PASSED[-1] + 1):
-            projected = _relu_correlation(between)
-            for v in range(1, size):
-                if v < last and operations[v] == MAXPOOL_CODE:
-                    continue
-                mixed = share[v, MAX_VERTICES:].sum() * projected
-                for u in range(1, v):
-                    mixed += share[v, u] * correlation[u]
-                correlation[v] = mixed if v == last else _relu_correlation(mixed)
-            between = correlation[last]
-            if cells in CELLS_PASSED:
-                row[at] = np.log(max(between, CORRELATION_FLOOR))
-                at += 1
+        passed = 0
+        for told in CELLS_PASSED:
+            while passed < told:
+                projected = _relu_correlation(between)
+                for v in range(1, size):
+                    if v < last and operations[v] == MAXPOOL_CODE:
+                        continue
+                    mixed = from_input[v] * projected
+                    for u in range(1, v):
+                        mixed += share[v, u] * correlation[u]
+                    correlation[v] = mixed if v == last else _relu_correlation(mixed)
+                between = correlation[last]
+                passed += 1
+            row[at] = np.log(max(between, CORRELATION_FLOOR))
+            at += 1
     return at
 
 
@@ -238,7 +252,7 @@ def _write_gradients(size, edges, operations, read_energy, output_energy, gradie
         for u in range(1, v):
             gradient[u] += edges[u, v] * passed
         at_projections += edges[0, v] * passed
-    total = at_weights.sum() + at_projections
+    total = at_weights[CONV3X3_CODE] + at_weights[CONV1X1_CODE] + at_projections
     row[at] = np.log(at_projections * GRADIENT_GAIN / output_energy)
     row[at + 1] = np.log(at_weights[CONV3X3_CODE] + GRADIENT_FLOOR)
     row[at + 2] = np.log(at_weights[CONV1X1_CODE] + GRADIENT_FLOOR)
@@ -249,7 +263,7 @@ def _write_gradients(size, edges, operations, read_energy, output_energy, gradie
 
 @compiled
 def write_energy_features(num_vertices, adjacency, operations, vertex_energy, vertex_gradient, features, first):
-    """Write the features of many cells into ``features``, shape (N, F), from column ``first`` on; return the next.
+    """Write features of cells into ``features``, shape (N, F), zeros before, from column ``first``; return the next.
 
     Also sets ``vertex_energy``, shape (N, 7), of the tensors of all vertices but the output, and ``vertex_gradient``,
     shape (N, 7), the energy of the gradient at the interior vertices.

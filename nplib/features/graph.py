@@ -1,8 +1,8 @@
 """What the graph of a cell says, compiled: counts, paths, edges, channels, skips, depth, pairs and costs.
 
 Every ``_write_`` function takes one cell (its number of vertices, adjacency, shape (7, 7), and operation codes, shape
-(7,)), writes one group of features into ``row``, shape (F,), from place ``at`` on, and returns the next place. Their
-names, in the same order, and their formulas stand in :mod:`nplib.features.catalogue`.
+(7,)), writes one group of features into ``row``, shape (F,), zeros before, from place ``at`` on, and returns the next
+place. Their names, in the same order, and their formulas stand in :mod:`nplib.features.catalogue`.
 
 What is kept of compiled functions goes by the files of this folder: they call none from elsewhere.
 """
@@ -60,7 +60,6 @@ def _write_counts(size, edges, operations, row, at):
             count += edges[u, v]
     row[at] = size
     row[at + 1] = count
-    row[at + 2 : at + 5] = 0
     for v in range(1, size - 1):
         row[at + 2 + operations[v]] += 1
     return at + 5
@@ -112,7 +111,6 @@ def _write_path_counts(size, operations, from_input, to_output, row, at):
     paths = to_output[0]
     row[at] = paths
     row[at + 1] = np.log(paths)
-    row[at + 2 : at + 8] = 0
     for v in range(1, size - 1):
         through = from_input[v] * to_output[v]
         if through == paths:
@@ -157,7 +155,6 @@ def _write_capacity(size, edges, row, at):
 def _write_edges(size, edges, operations, row, at):
     """Edges by what they leave (an operation or the input) and what they enter (an operation or the output)."""
     last = size - 1
-    row[at : at + 16] = 0
     for u in range(last):
         for v in range(u + 1, size):
             if edges[u, v]:
@@ -169,7 +166,6 @@ def _write_edges(size, edges, operations, row, at):
 
 @compiled
 def _write_degrees(size, edges, row, at):
-    row[at : at + 4] = 0
     for v in range(size):
         out_degree = 0
         in_degree = 0
@@ -195,7 +191,6 @@ def _write_channels(size, edges, operations, row, at):
     last = size - 1
     feeders = count_feeders(size, edges)
     width = 1 / feeders if feeders else 1.0
-    row[at : at + 6] = 0
     projected = 1.0 * edges[0, last]
     for v in range(1, last):
         row[at + operations[v]] += width
@@ -226,7 +221,6 @@ def _longest_distances(size, edges):
 def _write_skips(size, edges, operations, distance, row, at):
     """Skip edges, which have a longer path beside them: how many, over what, how far, from and to where."""
     last = size - 1
-    row[at : at + 6] = 0
     for u in range(last):
         for v in range(u + 1, size):
             if edges[u, v] and distance[u, v] > 1:
@@ -248,7 +242,6 @@ def _write_skips(size, edges, operations, distance, row, at):
 def _write_depths(size, operations, distance, row, at):
     """By operation, the mean distance from the input and to the output; the most vertices at one depth."""
     last = size - 1
-    row[at : at + 6] = 0
     count = np.zeros(NUM_OPERATIONS)
     width = np.zeros(MAX_VERTICES)
     for v in range(1, last):
@@ -260,14 +253,14 @@ def _write_depths(size, operations, distance, row, at):
         if count[operation] > 0:
             row[at + operation] /= count[operation]
             row[at + NUM_OPERATIONS + operation] /= count[operation]
-    row[at + 6] = width.max()
+    for depth in range(MAX_VERTICES):
+        row[at + 6] = max(row[at + 6], width[depth])
     return at + 7
 
 
 @compiled
 def _write_pairs(size, operations, distance, row, at):
     """Pairs of interior vertices by their operations: one before the other, then side by side."""
-    row[at : at + 15] = 0
     for u in range(1, size - 1):
         for v in range(u + 1, size - 1):
             if distance[u, v] > 0:
@@ -331,7 +324,7 @@ def _write_costs(size, edges, operations, row, at):
 
 @compiled
 def write_graph_features(num_vertices, adjacency, operations, features, first):
-    """Write the features of many cells into ``features``, shape (N, F), from column ``first`` on; return the next."""
+    """Write features of cells into ``features``, shape (N, F), zeros before, from column ``first``; return the next."""
     at = first
     for i in range(len(num_vertices)):
         size, edges, codes, row = num_vertices[i], adjacency[i], operations[i], features[i]

@@ -96,7 +96,7 @@ def _normal_scores(values: np.ndarray, knots: np.ndarray, ranks: np.ndarray) -> 
 
 def _compute() -> dict[str, np.ndarray]:
     """Everything that is kept, from all cells; a few seconds."""
-    features = compute_features(load_space().cells).astype(np.float32)
+    features = compute_features(load_space().cells, np.float32)
     places = np.round(np.linspace(0, len(features) - 1, QUANTILES)).astype(int)
     arrays = {name: np.empty(len(NAMES)) for name in CACHED_ARRAYS if name != "quantiles"}
     arrays["quantiles"] = np.empty((len(NAMES), QUANTILES))

@@ -104,15 +104,17 @@ def _write_mixture(size, operations, share, row, at):
                 if share[u, v] > 0:
                     for count in range(u + 1):
                         chances[kind, v, count + step] += share[u, v] * chances[kind, u, count]
-    conv3x3, conv1x1, maxpool, conv, vertices = chances[:, last]
+    conv3x3, maxpool, conv = chances[0, last], chances[2, last], chances[3, last]
     row[at], row[at + 4] = _mean_and_sd(conv3x3)
-    row[at + 1] = _mean_and_sd(conv1x1)[0]
+    row[at + 1] = _mean_and_sd(chances[1, last])[0]
     row[at + 2], row[at + 5] = _mean_and_sd(maxpool)
     row[at + 6] = _mean_and_sd(conv)[1]
-    row[at + 3], row[at + 7] = _mean_and_sd(vertices)
-    row[at + 8 : at + 11] = conv3x3[:3]
-    row[at + 11 : at + 13] = maxpool[:2]
-    row[at + 13 : at + 16] = conv[:3]
+    row[at + 3], row[at + 7] = _mean_and_sd(chances[4, last])
+    for count in range(3):
+        row[at + 8 + count] = conv3x3[count]
+        row[at + 13 + count] = conv[count]
+    row[at + 11] = maxpool[0]
+    row[at + 12] = maxpool[1]
     return at + 16
 
 
@@ -162,7 +164,6 @@ def _write_flow(size, edges, operations, share, visits, row, at):
                 row[at] = steps[start, end]
                 at += 1
     feeders = count_feeders(size, edges)
-    row[at : at + 6] = 0
     for v in range(1, last):
         row[at + operations[v]] += visits[v] / feeders
         place = at + NUM_OPERATIONS + operations[v]
@@ -254,7 +255,6 @@ def _write_last_pools(size, operations, share, row, at):
     last = size - 1
     row[at] = _pools_after(size, operations, share, CONV1X1_CODE)
     row[at + 1] = _pools_after(size, operations, share, CONV3X3_CODE)
-    row[at + 2 : at + 4] = 0
     for v in range(1, last):
         if operations[v] == MAXPOOL_CODE:
             for u in range(1, v):
@@ -299,7 +299,7 @@ def _write_unpooled(size, operations, width, share, visits, row, at):
 def write_walk_features(
     num_vertices, adjacency, operations, vertex_energy, vertex_gradient, log_gradient_input, features, first
 ):
-    """Write the features of many cells into ``features``, shape (N, F), from column ``first`` on; return the next.
+    """Write features of cells into ``features``, shape (N, F), zeros before, from column ``first``; return the next.
 
     ``vertex_energy`` and ``vertex_gradient``, shape (N, 7), are what
     :func:`nplib.features.energy.write_energy_features` sets, and ``log_gradient_input``, shape (N,), is a feature of

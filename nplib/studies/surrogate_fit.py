@@ -126,7 +126,7 @@ def fit_surrogate(
     test[run_rows] = one_run.values("test_accuracy")
 
     watch("features of all cells")
-    features = compute_features(space.cells)[:, :FEATURES_LEARNT].astype(np.float32)
+    features = compute_features(space.cells, np.float32)[:, :FEATURES_LEARNT]
     prior, failing = expect_run(features, test, trees, watch)
     scatter, tables = fit_run_noise(prior, test, rows, accuracies[:, -1], watch)
     half = measure_half(prior, test, scatter, tables)
