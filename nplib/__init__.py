@@ -9,28 +9,20 @@ Importing the package loads nothing heavy: names are fetched from the modules th
 
 from __future__ import annotations
 
-from importlib import import_module
+from nplib._lazy import face
 
 __version__ = "0.1.0"
 
-_OWNERS = {
-    "load": "sources",
-    "Cell": "cell",
-    "Cells": "cell",
-    "Graphs": "predictor",
-    "Predictor": "predictor",
-    "TrainingConfig": "training",
-    "fit_predictors": "training",
-    "make_splits": "splits",
-}
-__all__ = list(_OWNERS)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _OWNERS:
-        raise AttributeError(f"module 'nplib' has no attribute {name!r}")
-    return getattr(import_module(f"nplib.{_OWNERS[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_OWNERS])
+__getattr__, __dir__, __all__ = face(
+    __name__,
+    {
+        "load": "sources",
+        "Cell": "cell",
+        "Cells": "cell",
+        "Graphs": "predictor",
+        "Predictor": "predictor",
+        "TrainingConfig": "training",
+        "fit_predictors": "training",
+        "make_splits": "splits",
+    },
+)

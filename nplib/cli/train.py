@@ -293,12 +293,13 @@ def _two_stages(
     from nplib.metrics import kendall_tau, mse_percent2, summarize
     from nplib.splits import passing
     from nplib.two_stage import held_out_probabilities
-    from nplib.two_stage.classification import choose_decision
+    from nplib.two_stage.classification import check_recall, choose_decision
 
     labels, cells = benchmark.accuracy_labels(), benchmark.cells
     common = {"training_cells": training_cells, "device": device, "progress": True}
     start = time.perf_counter()
     if recall is not None:
+        check_recall(recall)
         held_out = held_out_probabilities(cells, labels, seeds, config, folds=FOLDS, **common)
         decision = choose_decision(held_out, passing(labels[training_cells], config.above), recall)
         out.say(

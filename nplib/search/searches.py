@@ -16,7 +16,7 @@ from tqdm import tqdm
 from nplib._devices import CPU, map_on_cores
 from nplib.search.designs import draw_cells, first_cells
 from nplib.search.histories import BadSearch, Histories
-from nplib.search.keeping import keeping
+from nplib.search.kept import keeping
 from nplib.search.proposers import Proposer
 from nplib.search.trainings import Trainings, useful
 
@@ -133,7 +133,7 @@ def predictor_search(
             is known. The paper has one.
         design (str): Which cells it begins with: ``"random"``, as the paper's, or ``"variance"``, which tell most of
             the others; see :func:`nplib.search.designs.variance_design`.
-        keep, keep_by (str): Which of the trained cells is kept; see :func:`nplib.search.keeping.keeping`.
+        keep, keep_by (str): Which of the trained cells is kept; see :func:`nplib.search.kept.keeping`.
         progress (bool): Show a bar of rounds on stderr.
 
     Returns:

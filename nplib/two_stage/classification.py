@@ -109,6 +109,12 @@ def calibration_curve(
     return promised, seen, counts[counts > 0]
 
 
+def check_recall(recall: float) -> None:
+    """UserError if a share of the passing cells cannot be wanted; told before what it is chosen from is computed."""
+    if not 0 < recall <= 1:
+        raise UserError(f"recall is {recall}; it must be above 0 and at most 1, such as 0.95")
+
+
 def choose_decision(probabilities: np.ndarray, passes: np.ndarray, recall: float) -> float:
     """The largest threshold that still accepts the wanted share of the passing cells.
 
@@ -129,8 +135,7 @@ def choose_decision(probabilities: np.ndarray, passes: np.ndarray, recall: float
     >>> choose_decision(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, False, True]), recall=0.6)
     0.8
     """
-    if not 0 < recall <= 1:
-        raise UserError(f"recall is {recall}; it must be above 0 and at most 1, such as 0.95")
+    check_recall(recall)
     probabilities, passes = np.asarray(probabilities), np.asarray(passes, dtype=bool)
     passes, probabilities = _both(np.broadcast_to(passes, probabilities.shape).ravel(), probabilities.ravel(), float)
     best_first = np.sort(probabilities[passes])[::-1]

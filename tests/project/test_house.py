@@ -14,6 +14,7 @@ MODULES = sorted((PROJECT / "nplib").rglob("*.py"))
 
 # Every file or folder at the top of nplib is a room; each may use those named with it, and what those may use.
 USES = {
+    "_lazy": (),
     "errors": (),
     "_files": ("errors",),
     "_devices": ("errors",),
@@ -37,7 +38,7 @@ USES = {
     "gp": ("features", "splits", "_workers", "_weights"),
     "two_stage": ("gp", "training", "metrics"),
     "studies": ("two_stage", "sources"),
-    "search": ("two_stage", "studies"),
+    "search": ("two_stage", "studies", "_lazy"),
     "plots": ("studies", "search", "features"),
     "publish": ("plots", "sources"),
     "cli": ("publish", "search"),

@@ -10,7 +10,7 @@ from nplib.benchmark import Benchmark
 from nplib.errors import UserError
 from nplib.gp import GPConfig
 from nplib.search import keeping, predictor_search, random_search
-from nplib.search.keeping import LEARNED_FIRST
+from nplib.search.kept import LEARNED_FIRST
 from nplib.search.proposers import make_proposer
 from nplib.search.trainings import Trainings
 
