@@ -1,6 +1,7 @@
 """Columns are what their names say, over all cells of the space, whatever cells are at hand."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, rankdata
 
+from nplib._files import cache_folder
 from nplib.errors import UserError
 from nplib.features import NAMES, columns_of, compute_features, features_of
 from nplib.features import scales as feature_scales
@@ -77,7 +79,9 @@ def test_a_name_that_is_none_is_refused(space):
 
 
 def test_scales_are_computed_once_kept_and_mended(tmp_path, space):
-    """In a process and a cache of its own."""
+    """In a process and a cache of its own, which has the cells alone."""
+    for cells in cache_folder().glob("space-*.npz"):
+        shutil.copy(cells, tmp_path)
     code = "from nplib.features.scales import load_scales as f; print(repr(f().mean.sum()))"
     found = []
     for _ in range(3):
