@@ -68,9 +68,14 @@ def code_digests(code: str, package: Path = Path(nplib.__file__).parent) -> dict
     finder = ModuleFinder([str(package.parent)])
     try:
         finder.scan_code(compile(code, "notebook", "exec"), finder.add_module("notebook"))
+        faces: set[str] = set()
+        while found := _lazy_faces(finder, package.name) - faces:
+            faces |= found
+            for face in found - {package.name}:
+                for path in package.parent.joinpath(*face.split(".")).glob("*.py"):
+                    finder.import_hook(f"{face}.{path.stem}".removesuffix(".__init__"))
         files = {Path(module.__file__) for module in finder.modules.values() if module.__file__}
-        # Names that the package itself finds when it is asked for them, wherever they are.
-        unknown = any(name.startswith(f"{package.name}.") and name.count(".") == 1 for name in finder.badmodules)
+        unknown = package.name in faces
     except SyntaxError:  # a line for IPython, such as %timeit
         files, unknown = set(), True
     if unknown:
@@ -82,3 +87,9 @@ def code_digests(code: str, package: Path = Path(nplib.__file__).parent) -> dict
         wing = ".".join((package.name, *path.relative_to(package).parts[:1])).removesuffix(".py")
         wings[wing] = wings.get(wing, "") + f"{path.relative_to(package)} {sha256_of(path)}\n"
     return {wing: hashlib.sha256(listed.encode()).hexdigest() for wing, listed in wings.items()}
+
+
+def _lazy_faces(finder: ModuleFinder, package: str) -> set[str]:
+    """Packages asked for names that none of their own lines set: they find them when they are asked."""
+    missing, maybe = finder.any_missing_maybe()
+    return {name.rpartition(".")[0] for name in [*missing, *maybe] if name.startswith(f"{package}.")}
