@@ -39,7 +39,7 @@ FOLDER = f"numba-{numba.__version__}-py{sys.version_info[0]}.{sys.version_info[1
 def compiled(function: Callable) -> Callable:
     """The function, compiled when it is first called, without the lock of the interpreter.
 
-    One whose name begins with an underscore can be called by compiled code alone, which is compiled in half the time.
+    One whose name begins with an underscore can be called by compiled code alone, which saves a quarter of the time.
     """
     dispatcher = numba.njit(nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=function.__name__[0] == "_")(function)
     dispatcher._cache = _Kept(function)
