@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numba
@@ -41,9 +41,17 @@ def compiled(function: Callable) -> Callable:
 
     One whose name begins with an underscore can be called by compiled code alone, which saves a quarter of the time.
     """
-    dispatcher = numba.njit(nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=function.__name__[0] == "_")(function)
+    inner = function.__name__[0] == "_"
+    dispatcher = numba.njit(nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=inner)(function)
     dispatcher._cache = _Kept(function)
+    if inner:  # a call from Python would end the process; what is not in the dispatcher's table comes to be refused
+        dispatcher._insert = lambda *_: None
+        dispatcher._compile_for_args = partial(_refuse, function.__name__)
     return dispatcher
+
+
+def _refuse(name: str, *_: object, **__: object) -> None:
+    raise TypeError(f"{name} can be called by compiled code alone")
 
 
 @cache

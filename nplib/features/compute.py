@@ -66,7 +66,7 @@ def compute_features(cells: Cells, dtype: type = np.float64, *, progress: bool =
 
     Returns:
         array, shape (N, F): A column for each of ``NAMES``, all of them finite numbers. For all cells of NASBench-101
-            it takes 700 MB, half as much as float32.
+            it takes 700 MB, and half of that as float32.
 
     Raises:
         nplib.cell.InvalidCell: If a graph is no cell or not pruned; the message names the first.

@@ -104,12 +104,14 @@ def _write_mixture(size, operations, share, row, at):
                 if share[u, v] > 0:
                     for count in range(u + 1):
                         chances[kind, v, count + step] += share[u, v] * chances[kind, u, count]
-    conv3x3, maxpool, conv = chances[0, last], chances[2, last], chances[3, last]
+    # One by one: to unpack an array is compiled into far more.
+    conv3x3, conv1x1, maxpool = chances[0, last], chances[1, last], chances[2, last]
+    conv, vertices = chances[3, last], chances[4, last]
     row[at], row[at + 4] = _mean_and_sd(conv3x3)
-    row[at + 1] = _mean_and_sd(chances[1, last])[0]
+    row[at + 1] = _mean_and_sd(conv1x1)[0]
     row[at + 2], row[at + 5] = _mean_and_sd(maxpool)
     row[at + 6] = _mean_and_sd(conv)[1]
-    row[at + 3], row[at + 7] = _mean_and_sd(chances[4, last])
+    row[at + 3], row[at + 7] = _mean_and_sd(vertices)
     for count in range(3):
         row[at + 8 + count] = conv3x3[count]
         row[at + 13 + count] = conv[count]

@@ -47,6 +47,14 @@ def test_help_tells_of_every_command_and_loads_nothing_heavy():
     assert loaded.stdout == "[]\n"
 
 
+def test_the_best_cells_are_shown_without_torch(folder):
+    program = "import sys, atexit, nplib.cli; atexit.register(lambda: print('torch' in sys.modules)); nplib.cli.main()"
+    command = [sys.executable, "-c", program, "cells", "--data", "tiny.hdf5", "--top", "1"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "False"
+
+
 def test_version():
     assert succeed("--version") == f"{__version__}\n"
 

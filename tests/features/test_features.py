@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from short_cells import cell_of, features_of
 
 from nplib.cell import Cells, InvalidCell
-from nplib.features import FEATURES, NAMES, compute_features, feature_table
+from nplib.features import FEATURES, NAMES, compute_features, energy, feature_table
 from nplib.features.catalogue import VISIT_FEATURES
 
 OPERATIONS = ("conv3x3", "conv1x1", "maxpool")
@@ -46,6 +46,13 @@ def relu_correlation(c):
     kernel = (math.sqrt(1 - c * c) + c * (math.pi - math.acos(c))) / (2 * math.pi)
     independent = 1 / (2 * math.pi)
     return (kernel - independent) / (1 / 2 - independent)
+
+
+def test_inner_compiled_functions_refuse_python_before_and_after_they_are_compiled(space):
+    for _ in range(2):
+        with pytest.raises(TypeError, match="_relu_correlation can be called by compiled code alone"):
+            energy._relu_correlation(0.5)
+        compute_features(space.cells[:1])
 
 
 def test_the_cell_without_interior_vertices():
