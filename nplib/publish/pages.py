@@ -33,11 +33,18 @@ _BADGES = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.
 _PHONE = "_phone"  # the folder of pictures for phones
 _PICTURE = re.compile(r'<img [^>]*?src="([^"]*_images/)([0-9a-f]{64})\.png"[^>]*>')
 _SHOWN = ("text/html", "text/markdown", "image/svg+xml")
-# A builder whose parent is gone, however it went, ends too: the pipe that is its standard input closes.
+# A builder whose parent is gone, however it went, ends too: the pipe that is its standard input closes. Sphinx reads and
+# writes pages by all cores, which Jupyter Book has no option for. That must be allowed by every extension; the two that
+# do not say so, of numbering and of formulas, do nothing page by page.
 _BUILDER = """
-import os, sys, threading
+import functools, os, sys, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+import jupyter_book.sphinx
 from jupyter_book.cli.main import main
+from sphinx.application import Sphinx
+Sphinx.is_parallel_allowed = lambda *_: True
+build = jupyter_book.sphinx.build_sphinx
+jupyter_book.sphinx.build_sphinx = functools.partial(build, jobs=min(8, 2 * os.cpu_count()))
 sys.argv[0] = "jupyter-book"
 main()
 """

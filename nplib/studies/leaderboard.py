@@ -88,25 +88,27 @@ class WithCheap:
         fitted = []
         for low, row in zip(cheap.predictors, training_cells, strict=True):
             some, members = cells[row[: self.full]], []
+            expected = low.mean_score(some)
             targets = target_values(config.targets[0], accuracies[row[: self.full]])
             for names in config.feature_sets:
-                X = _with_column(some, names, low)
+                X = _with_column(some, names, expected)
                 found = most_probable(X, targets, config.priors, config.iterations)
                 members.append((names, GaussianProcess(found, X, targets)))
             fitted.append(_Ranking(partial(_mean_of_members, members=members, low=low)))
         return RanksOnly(fitted)
 
 
-def _with_column(cells: Cells, names: Sequence[str], low: GPPredictor) -> np.ndarray:
+def _with_column(cells: Cells, names: Sequence[str], expected: np.ndarray) -> np.ndarray:
     """Columns by name, and what a predictor of cheap labels expects, in float64."""
-    X = columns_of(cells, names).astype(np.float64)
-    return np.column_stack([X, low.posterior(cells)[0] * len(names) ** 0.5])
+    return np.column_stack([columns_of(cells, names).astype(np.float64), expected * len(names) ** 0.5])
 
 
 def _mean_of_members(
     cells: Cells, members: Sequence[tuple[Sequence[str], GaussianProcess]], low: GPPredictor
 ) -> np.ndarray:
-    means = [member.predict(torch.from_numpy(_with_column(cells, names, low)).float())[0] for names, member in members]
+    expected = low.mean_score(cells)
+    rows = [(member, torch.from_numpy(_with_column(cells, names, expected))) for names, member in members]
+    means = [member.predict(X.float())[0] for member, X in rows]
     return torch.stack(means).mean(dim=0).double().numpy()
 
 
