@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -112,6 +113,18 @@ def test_a_damaged_cache_is_made_anew_and_named(places, caplog, harm):
         assert same(read_arrays(path))
     else:
         assert "x.npz is a folder" in caplog.text
+
+
+def test_what_finds_no_room_is_used_all_the_same(places, caplog):
+    resource = pytest.importorskip("resource", reason="limits on file size are a thing of Unix")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, limits[1]))
+    try:
+        assert same(cached_arrays("x.npz", ("a", "b", "c"), lambda: ARRAYS))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert f"cannot be kept: {places / 'cache'}" in caplog.text
+    assert os.listdir(places / "cache") == []
 
 
 # Arrays
@@ -248,7 +261,8 @@ def test_compiled_functions_are_kept_and_made_anew_when_damaged_or_changed(tmp_p
         kept.write_bytes(harmed)
         done = run_compiled(tmp_path)
         assert done.stdout == "42 0\n" and f"{kept} is damaged" in done.stderr
-        assert run_compiled(tmp_path).stdout == "42 1\n"
+        made = kept.read_bytes()  # whole, and so it is read the next time
+        assert hashlib.sha256(kept.name.encode() + made[32:]).digest() == made[:32]
     done = run_compiled(tmp_path, PYTHONOPTIMIZE="2")
     assert done.stdout == "42 1\n" and not done.stderr
     (tmp_path / "module.py").write_text(MODULE.format(factor=3))
@@ -274,7 +288,8 @@ def test_compiled_functions_are_no_pickles_and_only_those_that_nobody_else_can_h
         harm()
         done = run_compiled(tmp_path)
         assert done.stdout == "42 0\n" and f"{kept} could have been written by another user" in done.stderr
-        assert run_compiled(tmp_path).stdout == "42 1\n"
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o644 and kept.stat().st_uid == os.getuid()
+    assert run_compiled(tmp_path).stdout == "42 1\n"
     # Whole, and that of another function.
     data = kept.read_bytes()
     (tmp_path / "module.py").write_text(MODULE.format(factor=3))

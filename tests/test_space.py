@@ -181,21 +181,6 @@ def test_a_damaged_cache_is_made_anew(space, tmp_path, monkeypatch, caplog):
     assert not caplog.records
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(space, tmp_path, monkeypatch, caplog):
-    resource = pytest.importorskip("resource", reason="limits on file size are a thing of Unix")
-    monkeypatch.setenv("NPLIB_CACHE", str(tmp_path))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # Room for what the compiler keeps, not for the space.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, limits[1]))
-    try:
-        with caplog.at_level(logging.WARNING):
-            assert_same(load_space.__wrapped__(), space)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert f"cannot be kept: {tmp_path}" in caplog.text
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_loaded_space_needs_no_compiler(space):
     """Which takes longer to load than the space does; the fixture has filled the cache."""
     code = """

@@ -33,9 +33,9 @@ _BADGES = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.
 _PHONE = "_phone"  # the folder of pictures for phones
 _PICTURE = re.compile(r'<img [^>]*?src="([^"]*_images/)([0-9a-f]{64})\.png"[^>]*>')
 _SHOWN = ("text/html", "text/markdown", "image/svg+xml")
-# A builder whose parent is gone, however it went, ends too: the pipe that is its standard input closes. Sphinx reads and
-# writes pages by all cores, which Jupyter Book has no option for. That must be allowed by every extension; the two that
-# do not say so, of numbering and of formulas, do nothing page by page.
+# A builder whose parent is gone, however it went, ends too: the pipe that is its standard input closes.
+# Sphinx reads and writes pages by all cores, which Jupyter Book has no option for. Every extension must allow that, and
+# two do not say whether they do: that of numbers, which works when all is read, and that of formulas, a single setting.
 _BUILDER = """
 import functools, os, sys, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()

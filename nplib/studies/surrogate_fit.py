@@ -22,6 +22,7 @@ from nplib._devices import map_on_cores
 from nplib._files import check_target, expand, replacing, sha256_of, write_json
 from nplib.benchmark import BUDGETS, FAILED_BELOW, RUNS, Benchmark
 from nplib.errors import UserError
+from nplib.features import features_of
 from nplib.sources.surrogate import (
     DESCRIPTION,
     IMAGES,
@@ -110,8 +111,6 @@ def fit_surrogate(
         UserError: If the sample lacks what is fitted to.
         nplib._files.TargetExists: Before anything is fitted.
     """
-    from nplib.features.compute import compute_features
-
     folder = expand(folder)
     for name in (TABLES, DESCRIPTION):
         check_target(folder / name, overwrite)
@@ -126,7 +125,7 @@ def fit_surrogate(
     test[run_rows] = one_run.values("test_accuracy")
 
     watch("features of all cells")
-    features = compute_features(space.cells, np.float32)[:, :FEATURES_LEARNT]
+    features = features_of(space.cells)[:, :FEATURES_LEARNT]
     prior, failing = expect_run(features, test, trees, watch)
     scatter, tables = fit_run_noise(prior, test, rows, accuracies[:, -1], watch)
     half = measure_half(prior, test, scatter, tables)

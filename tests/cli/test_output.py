@@ -114,22 +114,27 @@ def test_a_file_that_fails_keeps_no_other_from_being_written(folder, tmp_path, m
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("seconds", [0.1, 0.4, 1, 2, 4])  # imports of the command line, of torch; opening; training
-def test_a_signal_at_any_time_is_a_short_line(folder, number, seconds):
+def test_a_signal_at_any_time_is_a_short_line(folder, number):
     program = "import sys, nplib.cli; print('begun', flush=True); nplib.cli.main()"
     options = ["train", "--data", "made.hdf5", "--train-split", "86", "--epochs", "1000000"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([sys.executable, "-c", program, *options], cwd=folder, text=True, **pipes)
-    assert process.stdout.readline() == "begun\n"
-    time.sleep(seconds)
-    process.send_signal(number)
+    command = [sys.executable, "-c", program, *options]
+    times = [0.1, 0.4, 1, 2, 6]  # imports of the command line, of torch; opening; training
+    processes = [subprocess.Popen(command, cwd=folder, text=True, **pipes) for _ in times]
     try:
-        _, errors = process.communicate(timeout=60)
+        assert [process.stdout.readline() for process in processes] == ["begun\n"] * len(times)
+        begun = time.monotonic()
+        for process, seconds in zip(processes, times, strict=True):
+            time.sleep(max(0, begun + seconds - time.monotonic()))
+            process.send_signal(number)
+        errors = [process.communicate(timeout=60)[1] for process in processes]
     finally:
-        process.kill()  # nothing is left behind by a test that fails
-    assert process.returncode == 128 + number, errors
-    assert "Traceback" not in errors
-    assert errors.rstrip().endswith("interrupted" if number == signal.SIGINT else "ended as asked to")
+        for process in processes:
+            process.kill()  # nothing is left behind by a test that fails
+    assert [process.returncode for process in processes] == [128 + number] * len(times), errors
+    assert "Traceback" not in "".join(errors)
+    end = "interrupted" if number == signal.SIGINT else "ended as asked to"
+    assert [error.rstrip()[-len(end) :] for error in errors] == [end] * len(times)
 
 
 def test_an_interruption_that_something_swallows_comes_again():

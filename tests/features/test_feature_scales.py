@@ -12,14 +12,13 @@ from scipy.stats import norm, rankdata
 from nplib._files import cache_folder
 from nplib.errors import UserError
 from nplib.features import NAMES, columns_of, compute_features, features_of
-from nplib.features import scales as feature_scales
 from nplib.features.scales import EXTREME, NORMAL, all_columns, load_scales, place_of
 
 
 @pytest.fixture(scope="module")
 def everything(space):
     """Features of all cells."""
-    return compute_features(space.cells).astype(np.float32)
+    return features_of(space.cells)
 
 
 def columns_from(features, names):
@@ -78,22 +77,15 @@ def test_a_name_that_is_none_is_refused(space):
         columns_of(space.cells[:3], ["paths", "depth"])
 
 
-def test_scales_are_computed_once_kept_and_mended(tmp_path, space):
-    """In a process and a cache of its own, which has the cells alone."""
-    for cells in cache_folder().glob("space-*.npz"):
-        shutil.copy(cells, tmp_path)
+def test_damaged_scales_are_computed_anew_and_kept(tmp_path, space):
+    """In a process and a cache of its own, which has the cells, and half of the scales."""
+    expected = repr(load_scales().mean.sum()) + "\n"
+    for path in cache_folder().glob("*.npz"):
+        shutil.copy(path, tmp_path)
+    (kept,) = tmp_path.glob("feature-scales-*.npz")
+    kept.write_bytes(kept.read_bytes()[:1000])
     code = "from nplib.features.scales import load_scales as f; print(repr(f().mean.sum()))"
-    found = []
-    for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env=os.environ | {"NPLIB_CACHE": str(tmp_path)},
-            capture_output=True,
-            text=True,
-        )
-        found.append((done.stdout, "cannot be read" in done.stderr))
-        (kept,) = tmp_path.glob("feature-scales-*.npz")
-        if len(found) == 2:
-            kept.write_bytes(kept.read_bytes()[:1000])
-    assert [text for text, _ in found] == [repr(feature_scales.load_scales().mean.sum()) + "\n"] * 3
-    assert [warned for _, warned in found] == [False, False, True]
+    command, variables = [sys.executable, "-c", code], os.environ | {"NPLIB_CACHE": str(tmp_path)}
+    for damaged in (True, False):
+        done = subprocess.run(command, env=variables, capture_output=True, text=True)
+        assert (done.stdout, "cannot be read" in done.stderr) == (expected, damaged)
