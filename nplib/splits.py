@@ -94,6 +94,22 @@ def _draw(num_cells: int) -> dict[str, np.ndarray]:
     return {str(size): random.permutation(num_cells)[:size].astype(np.int64) for size in (*SIZES, *EXTRA_SIZES)}
 
 
+def drawn_cells(num_cells: int, count: int, draws: int) -> list[np.ndarray]:
+    """So many labelled cells, drawn several times: the same on every page, so that pages can be compared draw by draw.
+
+    Draw s begins ``RandomState(s).permutation(num_cells)``; so published predictors are compared. The first draw of 172
+    is the reference's split of that name, and fewer cells are the beginning of more.
+
+    Returns:
+        list of array, shape (count,), int64: Indices, an array a draw.
+
+    >>> few, more = drawn_cells(1000, 3, 2), drawn_cells(1000, 5, 2)
+    >>> [np.array_equal(a, b[:3]) for a, b in zip(few, more)]
+    [True, True]
+    """
+    return [np.random.RandomState(s).permutation(num_cells)[:count].astype(np.int64) for s in range(draws)]
+
+
 def passing(labels: np.ndarray, above: float = 0.91) -> np.ndarray:
     """Whether an accuracy lies above a threshold, of the shape of the labels; unknown ones (NaN) do not.
 

@@ -15,6 +15,7 @@ from nplib.splits import (
     NAMES,
     SIZES,
     BadSplits,
+    drawn_cells,
     load_splits,
     make_splits,
     pick_split,
@@ -69,6 +70,13 @@ def test_further_sizes_continue_the_same_random_numbers(sample):
         assert np.array_equal(splits[str(size)], random.permutation(20_001)[:size])
         assert splits[f"91-{size}"].tolist() == sorted(set(splits[str(size)]) & set(splits["denoise-91"]))
     assert np.array_equal(splits["all"], np.arange(20_001))
+
+
+def test_the_first_draw_is_the_split_and_others_are_those_of_published_predictors(sample):
+    first, second = drawn_cells(len(sample), 172, 2)
+    assert np.array_equal(first, split_indices(sample, "172")) and first.dtype == np.int64
+    assert np.array_equal(second, np.random.RandomState(1).permutation(len(sample))[:172])
+    assert np.array_equal(drawn_cells(len(sample), 43, 1)[0], first[:43])
 
 
 def test_one_split_is_as_in_the_whole(sample):

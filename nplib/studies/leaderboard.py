@@ -19,12 +19,13 @@ from nplib.gp.predictor import GPPredictor
 from nplib.gp.process import GaussianProcess, most_probable
 from nplib.gp.targets import target_values
 from nplib.metrics import kendall_tau, mse_percent2, precision_at
+from nplib.splits import drawn_cells
 from nplib.training import Config
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Random draws of labelled cells and the unseen cells that judge them: ``RandomState(s).permutation``, s from 0."""
+    """Random draws of labelled cells (:func:`nplib.splits.drawn_cells`) and the unseen cells that judge them."""
 
     orders: np.ndarray  # (D, N): all cells in a random order each, of which the first n are labelled
     judged: list[np.ndarray]  # of each draw, cells that no number of labels reaches
@@ -32,7 +33,7 @@ class Draws:
     @classmethod
     def of(cls, cells: int, draws: int, most_labels: int, most_judged: int = 20_000) -> Draws:
         """So many draws of so many cells."""
-        orders = np.stack([np.random.RandomState(s).permutation(cells) for s in range(draws)])
+        orders = np.stack(drawn_cells(cells, cells, draws))
         return cls(orders, [order[most_labels:][:most_judged] for order in orders])
 
     def led_by(self, designs: Sequence[np.ndarray]) -> Draws:

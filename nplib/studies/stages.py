@@ -22,12 +22,6 @@ FIGURES = {
 Compared = dict[str, dict[str, list[float]]]  # by stage, by figure, a value a draw
 
 
-def draws_from(split: np.ndarray, num_cells: int, count: int) -> list[np.ndarray]:
-    """Several draws of as many cells as a split has: the split itself, then random ones, always the same."""
-    random = np.random.default_rng(len(split))
-    return [split, *(random.permutation(num_cells)[: len(split)] for _ in range(1, count))]
-
-
 def compare_stages(true: np.ndarray, alone: np.ndarray, pair: TwoStagePrediction) -> Compared:
     """Figures of one stage, which predicts ``alone``, (M, N), a row a draw, and of two, from the same draws.
 

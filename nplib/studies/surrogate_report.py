@@ -20,6 +20,7 @@ from nplib.benchmark import BUDGETS, FAILED_BELOW, FALLBACK_ACCURACY, Benchmark
 from nplib.cell import Cells
 from nplib.metrics import kendall_tau, mse_percent2, summarize
 from nplib.sources.surrogate import SurrogateModel, accuracy_of_latent, draw_latent
+from nplib.splits import drawn_cells
 from nplib.studies import published
 from nplib.studies.noise import pooled, table_figures, within_cell_sd
 from nplib.training import fit_predictors
@@ -155,8 +156,7 @@ def time_figures(seconds: np.ndarray, parameters: np.ndarray) -> dict[str, float
 def predictor_figures(cells: Cells, accuracies: np.ndarray, draws: int) -> dict[str, list[float]]:
     """Kendall tau and MSE (points²) of the paper's predictor on all cells, a value a draw of 172 training cells."""
     labels = np.where(accuracies < FAILED_BELOW, FALLBACK_ACCURACY, accuracies)
-    rows = [np.random.RandomState(draw).permutation(len(labels))[:TRAINING_CELLS] for draw in range(draws)]
-    fit = fit_predictors(cells, labels, range(draws), training_cells=np.stack(rows))
+    fit = fit_predictors(cells, labels, range(draws), training_cells=drawn_cells(len(labels), TRAINING_CELLS, draws))
     predicted = fit.predict(cells)
     return {
         "kendall_tau": [kendall_tau(labels, row) for row in predicted],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nplib.metrics import kendall_tau, mse_percent2
-from nplib.studies.stages import FIGURES, compare_stages, draws_from, tidy_stages
+from nplib.studies.stages import FIGURES, compare_stages, tidy_stages
 from nplib.two_stage import TwoStagePrediction
 
 
@@ -43,11 +43,3 @@ def test_a_tidy_frame_has_every_value_once(compared):
     assert len(frame) == 2 * 2 * len(FIGURES)
     chosen = frame[(frame.stage == "two stages") & (frame.number == "tau, all cells")]
     assert chosen.value.tolist() == by_stage["two stages"]["kendall_tau"]
-
-
-def test_draws_begin_with_the_split_and_are_the_same_each_time():
-    split = np.arange(7)
-    first, second, third = draws_from(split, 100, 3)
-    assert first is split and len(second) == len(third) == 7
-    assert not np.array_equal(second, third)
-    assert np.array_equal(draws_from(split, 100, 3)[2], third)
