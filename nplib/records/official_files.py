@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
-class OfficialFile(NamedTuple):
+@dataclass(frozen=True)
+class OfficialFile:
     """What a file is called, where it is, what it must be, and its size in MB."""
 
     name: str

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 NAMES = ("auto", "full", "one-run", SURROGATE, "sample")
 
-OFFICIAL = {which: RemoteFile(*file) for which, file in OFFICIAL_FILES.items()}
+OFFICIAL = {which: RemoteFile(**vars(file)) for which, file in OFFICIAL_FILES.items()}
 # The first is also what the reference calls its own.
 CONVERTED = {"full": "nasbench.hdf5", "only108": "nasbench_only108.hdf5"}
 

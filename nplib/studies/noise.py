@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -149,7 +148,8 @@ def perfect_squared_errors(runs: np.ndarray) -> np.ndarray:
     return (first - second) * (first - third)
 
 
-class RankCeiling(NamedTuple):
+@dataclass(frozen=True)
+class RankCeiling:
     """Kendall tau with the first run: of another run (the mean of both others), and of a perfect predictor."""
 
     run: float
