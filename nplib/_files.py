@@ -41,6 +41,7 @@ T = TypeVar("T")
 _UNSET = re.compile(r"\$(\w+|\{[^}]*\})")
 # Signature; this disk, the directory's; members here, in all; the directory's size, start; length of a comment.
 _ZIP_END = struct.Struct("<4s4H2LH")
+FITS = "NPLIB_FITS"  # the variable that names a folder where trainings are kept
 _NAME_BYTES = 200  # of a target's name in that of its partial file; most systems allow 255 in all
 
 
@@ -328,6 +329,16 @@ def cache_folders() -> Iterator[Path]:
         private = not own.is_symlink() and own.is_dir() and only_writable_by(own)
         if temporary != Path.cwd() and (private or not os.path.lexists(own)):
             yield own
+
+
+def forget_oldest(folder: Path, most_bytes: int) -> None:
+    """Remove the files of a folder that were not touched for longest, until no more than so many bytes are left."""
+    found = sorted(((path.stat(), path) for path in folder.glob("*")), key=lambda one: -one[0].st_mtime)
+    total = 0
+    for status, path in found:
+        total += status.st_size
+        if total > most_bytes:
+            path.unlink(missing_ok=True)
 
 
 def only_writable_by(path: Path | int, *others: int) -> bool:

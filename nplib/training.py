@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from nplib._devices import choose_device, undisturbed
+from nplib._fits import fit_files, keep_fit, read_fit
 from nplib._stacked import Masks, StackedPredictors, make_batches
 from nplib._workers import Tell, count_workers, map_in_workers
 from nplib.cell import MAX_VERTICES, Cells
@@ -217,6 +218,38 @@ def fit_predictors(
     rows = training_rows(len(cells), accuracies, seeds, training_cells)
     _check_labels(accuracies, rows, config)
     standardized = (np.asarray(accuracies) - config.predictor.label_mean) / config.predictor.label_std
+    files = [] if isinstance(cells, Graphs) else fit_files(cells, standardized, rows, seeds, asdict(config), device)
+    looked_at = bool(callback) or watched is not None
+    known = {} if looked_at else {m: kept for m, file in enumerate(files) if (kept := read_fit(file, config.predictor))}
+    left = [m for m in range(len(seeds)) if m not in known]
+    if left:
+        own, their_seeds = [rows[m] for m in left], [seeds[m] for m in left]
+        options = {"after_epochs": after_epochs, "callback": callback, "watched": watched, "progress": progress}
+        fit = _train(cells, standardized, own, their_seeds, config, device, **options)
+        for m, *found in zip(left, fit.predictors, fit.training_loss, strict=True):
+            known[m] = found
+            if files:
+                keep_fit(files[m], *found)
+        if len(left) == len(seeds):
+            return fit
+    predictors, losses = zip(*(known[m] for m in range(len(seeds))), strict=True)
+    return Fit(list(predictors), tuple(seeds), np.stack(losses))
+
+
+def _train(
+    cells: Cells | Graphs,
+    standardized: np.ndarray,
+    rows: Sequence[np.ndarray],
+    seeds: Sequence[int],
+    config: TrainingConfig,
+    device: torch.device,
+    *,
+    after_epochs: int,
+    callback: Callable[[int, Fit], None] | None,
+    watched: Cells | None,
+    progress: bool,
+) -> Fit:
+    """Train, in groups, those of :func:`fit_predictors` that are not kept."""
     steps = [len(row) // config.batch_size for row in rows]
     stops = _stops(config.epochs, after_epochs)
     seconds = config.epochs * sum(steps) * _seconds_a_step(config)

@@ -25,7 +25,7 @@ def book(
             "--parameter", "-p", metavar="NAME=VALUE", help="For every notebook that has the name; repeatable."
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Run notebooks whose inputs did not change, too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run all notebooks, and train all anew.")] = False,
     only: Annotated[
         list[str] | None,
         typer.Option(

@@ -2,7 +2,7 @@
 
 A notebook runs again when something that decides it (:mod:`nplib.publish.inputs`) differs from its last run. All that
 is made lies in ``_build``: ``executed`` copies; ``results`` of the notebooks; ``partial``, what is being made or
-failed; ``tasks.json``, doit's memory; ``source`` and ``html``, the pages.
+failed; ``fits``, trainings (:mod:`nplib._fits`); ``tasks.json``, doit's memory; ``source`` and ``html``, the pages.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from doit.reporter import ZeroReporter
 from doit.runner import MThreadRunner
 from doit.task import Task
 
-from nplib._files import expand, sha256_of, write_json
+from nplib._files import expand, forget_oldest, sha256_of, write_json
 from nplib.benchmark import SURROGATE
 from nplib.errors import UserError
 from nplib.publish.inputs import inputs_of, state_of
@@ -35,6 +35,7 @@ from nplib.publish.pages import QUICK_BANNER, assemble, build_html, data_banner,
 from nplib.publish.project import data_folder, find_project, toc_pages
 
 MEMORY_OF_ONE = 3e9  # bytes that a notebook may need at its peak
+BYTES_OF_FITS = 2 * 10**9  # what is left of kept trainings when a book is built
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def build_book(
         parameters (mapping, optional): Text of a value by parameter name, for every notebook that has the name. Every
             page says so.
         only (sequence of str): Names of the notebooks to run; then no pages are built, since they would mix runs.
-        force (bool): Run notebooks whose inputs did not change, too.
+        force (bool): Run notebooks whose inputs did not change, too, and train all that they ask for.
         jobs (int, optional): Notebooks at a time, which share the cores; by default as many as cores and free memory
             allow.
         html (bool): Build the pages.
@@ -207,7 +208,8 @@ class _Run:
         """Bring executed copies up to date, the longest first, and those that gather results after all others."""
         # Kernels that begin at once would each try to make it.
         (self.build / "ipython" / "profile_default").mkdir(parents=True, exist_ok=True)
-        kernels = Kernels(environment(self.project, max(1, joblib.cpu_count() // jobs)))
+        fits = None if self.force else self.build / "fits"
+        kernels = Kernels(environment(self.project, max(1, joblib.cpu_count() // jobs), fits))
         order = sorted(notebooks, key=lambda notebook: (notebook.gathers, -self.seconds(notebook)))
         makers = [str(notebook.page) for notebook in order if not notebook.gathers]
         tasks = [
@@ -232,6 +234,7 @@ class _Run:
             raise
         finally:
             kernels.end()
+            forget_oldest(self.build / "fits", BYTES_OF_FITS)
         for error in self.failures:
             if not isinstance(error, NotebookFailed):
                 raise error

@@ -12,7 +12,7 @@ from modulefinder import ModuleFinder
 from pathlib import Path
 
 import nplib
-from nplib._files import sha256_of
+from nplib._files import FITS, sha256_of
 from nplib.publish.notebooks import Notebook
 
 # Whose change can change a figure, beside Python itself.
@@ -41,7 +41,7 @@ def inputs_of(notebook: Notebook, parameters: Mapping[str, object], data: Mappin
         "environment": {
             name: [value, state_of(Path(value)) if Path(value).is_file() else {}]
             for name, value in sorted(os.environ.items())
-            if name == "CUDA_VISIBLE_DEVICES" or (name.startswith("NPLIB_") and name != "NPLIB_CACHE")
+            if name == "CUDA_VISIBLE_DEVICES" or (name.startswith("NPLIB_") and name not in ("NPLIB_CACHE", FITS))
         },
     }
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 
 import nplib
+from nplib._files import FITS
 from nplib.errors import UserError
 from nplib.publish.notebooks import Notebook
 from nplib.publish.project import data_folder
@@ -41,14 +42,15 @@ class Step:
     reason: str = ""  # why it runs, or failed
 
 
-def environment(project: Path, cores: int | None = None) -> dict[str, str]:
+def environment(project: Path, cores: int | None = None, fits: Path | None = None) -> dict[str, str]:
     """Environment variables that a kernel, or the build of the pages, needs beside those that are set.
 
     It runs elsewhere than this process: paths are absolute, and ``nplib`` is the one that runs this. A kernel may use
-    so many cores, and no more than the user allows.
+    so many cores, and no more than the user allows; trainings are kept in a folder, or not at all.
     """
     added = {
         "NPLIB_DATA": str(data_folder(project)),
+        FITS: str(fits or ""),
         # TensorFlow, where a notebook compares with it, would talk between the lines of progress.
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_ENABLE_ONEDNN_OPTS": "0",

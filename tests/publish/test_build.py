@@ -226,6 +226,13 @@ def test_figures_are_those_of_the_book_whatever_the_user_has_set(book, users_own
     assert style["text/plain"] == repr(matplotlib.rcParamsDefault["image.interpolation"])
 
 
+def test_notebooks_share_trainings_unless_all_is_forced(book):
+    edit_cell(book, "notebooks/01_first", -1, "import os\nos.environ['NPLIB_FITS'][-11:]")
+    for force, folder in ((False, "'_build/fits'"), (True, "''")):
+        run(book, only=["01_first"], force=force)
+        assert last_output(book, "notebooks/01_first") == folder
+
+
 def test_an_executed_copy_does_not_tell_where_it_was_made(book):
     run(book, only=["02_second"])
     assert str(book) not in (book / "_build" / "executed" / "notebooks" / "02_second.ipynb").read_text()
