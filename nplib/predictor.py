@@ -28,6 +28,8 @@ NUM_OPERATIONS = len(OPERATION_CODES)
 FIRST_CODE = min(OPERATION_CODES.values())
 # Between these accuracies (fractions) a squashed output lies.
 SQUASHED_TO = (0.1, 1.0)
+# Whose reads a processor's cache holds.
+CELLS_AT_A_TIME = 8_192
 # Files of weights written before these settings were there lack them; they have the defaults.
 LATER_SETTINGS = {"squashed"}
 
@@ -106,16 +108,24 @@ class Graphs:
     @cached_property
     def distinct_reads(self) -> tuple[Tensor, Tensor]:
         """The pairs of rows of :attr:`reads` that differ, shape (2, D, 5), and which each vertex has, (N, 7), int64."""
-        reads = self.reads.flatten(1, 2)  # (2, 7N, 5)
         # Rows are told apart by their product with fixed random numbers: equal rows have equal products.
         generator = torch.Generator().manual_seed(0)
         coefficients = torch.rand(2, NUM_OPERATIONS, dtype=torch.float64, device="cpu", generator=generator)
-        keys = reads[0].cpu().double() @ coefficients[0] + reads[1].cpu().double() @ coefficients[1]
-        which, _ = pandas.factorize(keys.numpy())
+
+        def keys(start: int) -> Tensor:
+            some = slice(start, start + CELLS_AT_A_TIME)
+            reads = (self.propagation[:, some] @ self.nodes[some]).flatten(1, 2).cpu().double()
+            return reads[0] @ coefficients[0] + reads[1] @ coefficients[1]
+
+        device = self.nodes.device
+        starts = range(0, max(len(self), 1), CELLS_AT_A_TIME)
+        found = map_on_cores(torch.inference_mode()(keys), starts, device)
+        which, _ = pandas.factorize(torch.cat(found).numpy())
         # Numbers are given in order of appearance, so a row is new where the largest number so far grows.
         first = np.flatnonzero(np.diff(np.maximum.accumulate(which), prepend=-1))
-        rows = reads[:, torch.from_numpy(first).to(reads.device)]
-        return rows, torch.from_numpy(which).to(reads.device).view(-1, MAX_VERTICES)
+        cells, vertices = (torch.from_numpy(places).to(device) for places in np.divmod(first, MAX_VERTICES))
+        rows = self[cells].reads[:, torch.arange(len(cells), device=device), vertices]
+        return rows, torch.from_numpy(which).to(device).view(-1, MAX_VERTICES)
 
     def __len__(self) -> int:
         return len(self.nodes)

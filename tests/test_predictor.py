@@ -14,7 +14,15 @@ from nplib._files import TargetExists
 from nplib._stacked import RANKING_MARGIN, Masks, StackedPredictors, make_batches
 from nplib.cell import CONV1X1, CONV3X3, INPUT, MAXPOOL3X3, OUTPUT, Cell, Cells
 from nplib.errors import UserError
-from nplib.predictor import BadWeights, Graphs, Predictor, PredictorConfig, load_predictor, save_predictor
+from nplib.predictor import (
+    CELLS_AT_A_TIME,
+    BadWeights,
+    Graphs,
+    Predictor,
+    PredictorConfig,
+    load_predictor,
+    save_predictor,
+)
 
 SMALL = PredictorConfig(hidden=12, layers=2, head=8)
 
@@ -201,6 +209,16 @@ def test_predictions_are_the_outputs_as_fractions_whatever_the_batch(space, laye
     with torch.inference_mode():
         outputs = predictor.eval()(graphs).double().numpy()
     np.testing.assert_allclose(predictions, outputs * 0.023961 + 0.908192, rtol=1e-6)
+    assert predictor.predict(graphs[:0]).shape == (0,)
+
+
+def test_each_vertex_has_the_row_that_it_reads_and_hardly_any_comes_twice(space):
+    graphs = Graphs.of(space.cells[::40])
+    rows, which = graphs.distinct_reads
+    assert len(graphs) > CELLS_AT_A_TIME and which.shape == (len(graphs), 7)
+    assert torch.equal(rows[:, which.flatten()], graphs.reads.flatten(1, 2))
+    # At the end of a part a product may be rounded in another way, and its row be there twice.
+    assert rows.shape[1] < 1.02 * torch.unique(rows, dim=1).shape[1] < 0.1 * which.numel()
 
 
 def test_weights_near_zero_count_as_zero_and_change_nothing(space):
