@@ -10,7 +10,8 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -18,6 +19,7 @@ import torch
 from nplib.errors import UserError
 
 CPU = torch.device("cpu")
+SHARE = "NPLIB_CORES"  # the variable that names a file: how many cores this process may use now
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -34,7 +36,10 @@ class _Cores:
 
 
 def num_cores() -> int:
-    """Threads that torch has when none of our own work is running."""
+    """Cores for our own work: as the file of ``NPLIB_CORES`` says, else torch's threads when none of it is running."""
+    if os.environ.get(SHARE):
+        with suppress(OSError, ValueError):
+            return max(1, int(Path(os.environ[SHARE]).read_text()))
     with _Cores.lock:
         return _Cores.threads if _Cores.users else torch.get_num_threads()
 
@@ -45,15 +50,15 @@ def is_forked() -> bool:
 
 
 @contextmanager
-def one_thread_each() -> Iterator[int]:
-    """Let torch's operations run on the thread that calls them; gives how many threads they had."""
+def one_thread_each() -> Iterator[None]:
+    """Let torch's operations run on the thread that calls them."""
     with _Cores.lock:
         if not _Cores.users:
             _Cores.threads = torch.get_num_threads()
         _Cores.users += 1
         torch.set_num_threads(1)
     try:
-        yield _Cores.threads
+        yield
     finally:
         with _Cores.lock:
             _Cores.users -= 1
@@ -115,15 +120,15 @@ def undisturbed() -> Iterator[None]:
 
 
 def map_on_cores(function: Callable[[Item], Result], items: Iterable[Item], device: torch.device) -> list[Result]:
-    """Apply a function to every item, results in order: as many at a time as torch has threads, one by one on a GPU.
+    """Apply a function to every item, results in order: :func:`num_cores` at a time, one by one on a GPU.
 
     The threads compute as :func:`tiny_is_zero` says.
     """
     if device.type != "cpu":
         return [function(item) for item in items]
     with (
-        one_thread_each() as threads,
-        ThreadPoolExecutor(threads, initializer=_begin_thread) as pool,
+        one_thread_each(),
+        ThreadPoolExecutor(num_cores(), initializer=_begin_thread) as pool,
     ):
         return list(pool.map(function, items))
 

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from tqdm import tqdm
 
-from nplib._devices import CPU, is_forked, map_on_cores, num_cores, one_thread_each, tiny_is_zero
+from nplib._devices import CPU, SHARE, is_forked, map_on_cores, num_cores, one_thread_each, tiny_is_zero
 from nplib.errors import UserError
 
 if TYPE_CHECKING:
@@ -156,6 +156,7 @@ def _begin(parent: int) -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.pop(SHARE, None)  # what is shared out is cores for such processes
 
     def watch() -> None:
         while os.getppid() == parent:

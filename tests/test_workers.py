@@ -13,9 +13,10 @@ import psutil
 import pytest
 import torch
 from commands import flags, report_of
+from joblib.externals.loky import get_reusable_executor
 
 import nplib
-from nplib import _workers, training
+from nplib import _devices, _workers, training
 from nplib._workers import NoWorkers, check_scheduler, map_in_workers
 from nplib.errors import UserError
 from nplib.predictor import PredictorConfig
@@ -62,6 +63,26 @@ def test_results_come_in_order_from_other_processes_and_progress_is_told(two_pro
     assert [value for value, _ in found] == [9, 1, 4]
     assert os.getpid() not in {process for _, process in found}
     assert sum(told) == 6
+
+
+def cores_there(number, tell):
+    return _devices.num_cores()
+
+
+def test_a_file_may_share_out_the_cores_and_a_worker_has_one(monkeypatch, tmp_path):
+    monkeypatch.setenv(_devices.SHARE, str(tmp_path / "cores"))
+    (tmp_path / "cores").write_text("3")
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
+    get_reusable_executor().shutdown(kill_workers=True)  # so that new ones begin, with this environment
+    assert _devices.num_cores() == 3
+    assert map_in_workers(cores_there, [1, 2, 3], 100.0) == [1, 1, 1]
+    (tmp_path / "cores").write_text("1")
+    assert map_in_workers(square, [2], 100.0) == [(4, os.getpid())]
+    (tmp_path / "cores").write_text("")  # just being written
+    monkeypatch.delenv(_devices.SHARE)
+    threads = _devices.num_cores()
+    monkeypatch.setenv(_devices.SHARE, str(tmp_path / "cores"))
+    assert _devices.num_cores() == threads
 
 
 def test_small_work_stays_here():

@@ -2,7 +2,8 @@
 
 A notebook runs again when something that decides it (:mod:`nplib.publish.inputs`) differs from its last run. All that
 is made lies in ``_build``: ``executed`` copies; ``results`` of the notebooks; ``partial``, what is being made or
-failed; ``fits``, trainings (:mod:`nplib._fits`); ``tasks.json``, doit's memory; ``source`` and ``html``, the pages.
+failed; ``cores``, how many each notebook may use now; ``fits``, trainings (:mod:`nplib._fits`); ``tasks.json``,
+doit's memory; ``source`` and ``html``, the pages.
 """
 
 from __future__ import annotations
@@ -198,6 +199,7 @@ class _Run:
         self.memory = _Memory.open(self.build / "tasks.json")
         self.reasons: dict[str, str] = {}
         self.failures: list[Exception] = []
+        self.at_work = 0
         self.lock = threading.Lock()
 
     def watch(self, step: Step) -> None:
@@ -208,8 +210,8 @@ class _Run:
         """Bring executed copies up to date, the longest first, and those that gather results after all others."""
         # Kernels that begin at once would each try to make it.
         (self.build / "ipython" / "profile_default").mkdir(parents=True, exist_ok=True)
-        fits = None if self.force else self.build / "fits"
-        kernels = Kernels(environment(self.project, max(1, joblib.cpu_count() // jobs), fits))
+        share, fits = str(self.build / "cores"), "" if self.force else str(self.build / "fits")
+        kernels = Kernels(environment(self.project, max(1, joblib.cpu_count() // jobs), share, fits))
         order = sorted(notebooks, key=lambda notebook: (notebook.gathers, -self.seconds(notebook)))
         makers = [str(notebook.page) for notebook in order if not notebook.gathers]
         tasks = [
@@ -240,6 +242,14 @@ class _Run:
                 raise error
         if code:
             raise NotebookFailed("\n\n".join(str(error) for error in self.failures))
+
+    def share_cores(self, more: int) -> None:
+        """Tell notebooks, of which so many more run now, how many cores each may use: the last one has all of them."""
+        with self.lock:
+            self.at_work += more
+            given = os.environ.get("OMP_NUM_THREADS", "")
+            cores = max(1, joblib.cpu_count() // max(1, self.at_work))
+            (self.build / "cores").write_text(str(min(cores, int(given)) if given.isdecimal() else cores))
 
     def seconds(self, notebook: Notebook) -> float:
         """How long a notebook took the last time, or is said to take."""
@@ -283,6 +293,7 @@ class _Run:
             step = replace(step, cell=cell, seconds=time.perf_counter() - start)
             self.watch(step)
 
+        self.share_cores(1)
         try:
             shutil.rmtree(staged, ignore_errors=True)
             for folder in (staged, executed.parent, self.results):
@@ -303,6 +314,8 @@ class _Run:
             what = getattr(error, "what", f"{type(error).__name__}: {error}")
             self.watch(replace(step, state="failed", seconds=time.perf_counter() - start, reason=what))
             return False
+        finally:
+            self.share_cores(-1)
         seconds = time.perf_counter() - start
         self.watch(replace(step, state="done", seconds=seconds))
         return {"made": made, "seconds": round(seconds, 1)}

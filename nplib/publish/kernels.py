@@ -42,15 +42,17 @@ class Step:
     reason: str = ""  # why it runs, or failed
 
 
-def environment(project: Path, cores: int | None = None, fits: Path | None = None) -> dict[str, str]:
+def environment(project: Path, cores: int | None = None, share: str = "", fits: str = "") -> dict[str, str]:
     """Environment variables that a kernel, or the build of the pages, needs beside those that are set.
 
-    It runs elsewhere than this process: paths are absolute, and ``nplib`` is the one that runs this. A kernel may use
-    so many cores, and no more than the user allows; trainings are kept in a folder, or not at all.
+    It runs elsewhere than this process: paths are absolute, and ``nplib`` is the one that runs this. Libraries in a
+    kernel may use so many cores, and no more than the user allows, our own work as many as the file ``share`` says.
+    Trainings are kept in the folder ``fits``, if any.
     """
     added = {
         "NPLIB_DATA": str(data_folder(project)),
-        FITS: str(fits or ""),
+        FITS: fits,
+        "NPLIB_CORES": share,
         # TensorFlow, where a notebook compares with it, would talk between the lines of progress.
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_ENABLE_ONEDNN_OPTS": "0",
@@ -62,7 +64,7 @@ def environment(project: Path, cores: int | None = None, fits: Path | None = Non
     for name, value in os.environ.items():
         if name.startswith("NPLIB_") and name not in added and Path(value).expanduser().exists():
             added[name] = str(Path(value).expanduser().resolve())
-    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT", "PYTHON_CPU_COUNT") if cores else ():
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "PYTHON_CPU_COUNT") if cores else ():
         given = os.environ.get(name, "")
         added[name] = str(min(cores, int(given)) if given.isdecimal() else cores)
     package = str(Path(nplib.__file__).resolve().parents[1])

@@ -378,7 +378,7 @@ while not Path(results_folder).parents[1].joinpath("{there}").exists():
 
 
 def test_notebooks_run_side_by_side_and_share_the_cores(book):
-    shares = "import os\n{n: int(os.environ[n]) for n in ('OMP_NUM_THREADS', 'LOKY_MAX_CPU_COUNT')}"
+    shares = "import os\nfrom nplib._devices import num_cores\n[int(os.environ['OMP_NUM_THREADS']), num_cores()]"
     for name, here, there in (("01_first", "a", "b"), ("02_second", "b", "a")):
         write_notebook(
             book / "notebooks" / f"{name}.ipynb",
@@ -389,8 +389,13 @@ def test_notebooks_run_side_by_side_and_share_the_cores(book):
     import joblib
 
     for name in ("01_first", "02_second"):
-        cores = set(eval(last_output(book, f"notebooks/{name}")).values())
+        cores = eval(last_output(book, f"notebooks/{name}"))
         assert max(cores) <= max(1, joblib.cpu_count() // 2)
+    # One that is left alone has all, as far as the user allows.
+    edit_cell(book, "notebooks/01_first", -2, "")
+    run(book, only=["01_first"])
+    allowed = os.environ.get("OMP_NUM_THREADS", joblib.cpu_count())
+    assert eval(last_output(book, "notebooks/01_first"))[1] == min(joblib.cpu_count(), int(allowed))
 
 
 def test_the_longest_notebooks_begin_first(book):
