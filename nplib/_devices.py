@@ -16,10 +16,10 @@ from typing import TypeVar
 
 import torch
 
+from nplib._files import SHARE
 from nplib.errors import UserError
 
 CPU = torch.device("cpu")
-SHARE = "NPLIB_CORES"  # the variable that names a file: how many cores this process may use now
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -41,7 +41,8 @@ T = TypeVar("T")
 _UNSET = re.compile(r"\$(\w+|\{[^}]*\})")
 # Signature; this disk, the directory's; members here, in all; the directory's size, start; length of a comment.
 _ZIP_END = struct.Struct("<4s4H2LH")
-FITS = "NPLIB_FITS"  # the variable that names a folder where trainings are kept
+# Variables that name a folder where trainings are kept, and a file: how many cores this process may use now.
+FITS, SHARE = "NPLIB_FITS", "NPLIB_CORES"
 _NAME_BYTES = 200  # of a target's name in that of its partial file; most systems allow 255 in all
 
 

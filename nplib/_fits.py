@@ -11,7 +11,9 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +29,17 @@ from nplib.predictor import Predictor, PredictorConfig
 logger = logging.getLogger(__name__)
 
 LOSS = "training_loss"  # beside the weights
+_reads = ContextVar("reads", default=True)
+
+
+@contextmanager
+def trained_anew() -> Iterator[None]:
+    """Inside, all that is asked for is trained, kept or not: who takes the time of a training means a training."""
+    before = _reads.set(False)
+    try:
+        yield
+    finally:
+        _reads.reset(before)
 
 
 def fit_files(
@@ -64,7 +77,7 @@ def _stamp() -> list[str]:
 
 def read_fit(file: Path, config: PredictorConfig) -> tuple[Predictor, np.ndarray] | None:
     """A predictor and the loss of each epoch of its training, shape (epochs,), if they are kept there."""
-    if not file.is_file():
+    if not (_reads.get() and file.is_file()):
         return None
     try:
         _, tensors = read_weights(file, "it is safe to delete")

@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from tqdm import tqdm
 
-from nplib._devices import CPU, SHARE, is_forked, map_on_cores, num_cores, one_thread_each, tiny_is_zero
+from nplib._devices import CPU, is_forked, map_on_cores, num_cores, one_thread_each, tiny_is_zero
+from nplib._files import SHARE
 from nplib.errors import UserError
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import torch
 from nplib import _fits, training
 from nplib._files import FITS, forget_oldest
 from nplib.predictor import PredictorConfig
+from nplib.studies.leaderboard import Draws, judge
 from nplib.training import TrainingConfig, fit_predictors
 
 SMALL = TrainingConfig(epochs=3, learning_rate=1e-3, predictor=PredictorConfig(hidden=16, layers=2, head=8))
@@ -91,6 +92,15 @@ def test_who_looks_on_sees_every_training(data, trained):
     assert seen == [1, 2, 3] and trained == [0, 0]
     assert fit_predictors(*data, [0], SMALL, watched=data[0][:5]).watched.shape == (1, 5)
     assert bits(fit) == bits(fit_predictors(*data, [0], SMALL)) and trained == [0, 0, 0]
+
+
+def test_who_takes_the_time_of_a_training_has_one(small_surrogate, trained):
+    data, drawn = (small_surrogate.cells, small_surrogate.accuracy_labels()), Draws.of(len(small_surrogate), 1, 20)
+    for times in (1, 2):
+        judge("network", SMALL, *data, drawn, 20, 1)
+        assert trained == [0] * times
+    fit_predictors(*data, [0], SMALL, training_cells=drawn.labelled(20, 1))  # and keeps it for others
+    assert trained == [0, 0]
 
 
 def test_what_is_damaged_is_trained_anew(data, trained, tmp_path, caplog):

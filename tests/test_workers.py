@@ -17,6 +17,7 @@ from joblib.externals.loky import get_reusable_executor
 
 import nplib
 from nplib import _devices, _workers, training
+from nplib._files import SHARE
 from nplib._workers import NoWorkers, check_scheduler, map_in_workers
 from nplib.errors import UserError
 from nplib.predictor import PredictorConfig
@@ -70,7 +71,7 @@ def cores_there(number, tell):
 
 
 def test_a_file_may_share_out_the_cores_and_a_worker_has_one(monkeypatch, tmp_path):
-    monkeypatch.setenv(_devices.SHARE, str(tmp_path / "cores"))
+    monkeypatch.setenv(SHARE, str(tmp_path / "cores"))
     (tmp_path / "cores").write_text("3")
     monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
     get_reusable_executor().shutdown(kill_workers=True)  # so that new ones begin, with this environment
@@ -79,9 +80,9 @@ def test_a_file_may_share_out_the_cores_and_a_worker_has_one(monkeypatch, tmp_pa
     (tmp_path / "cores").write_text("1")
     assert map_in_workers(square, [2], 100.0) == [(4, os.getpid())]
     (tmp_path / "cores").write_text("")  # just being written
-    monkeypatch.delenv(_devices.SHARE)
+    monkeypatch.delenv(SHARE)
     threads = _devices.num_cores()
-    monkeypatch.setenv(_devices.SHARE, str(tmp_path / "cores"))
+    monkeypatch.setenv(SHARE, str(tmp_path / "cores"))
     assert _devices.num_cores() == threads
 
 

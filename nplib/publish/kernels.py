@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 
 import nplib
-from nplib._files import FITS
+from nplib._files import FITS, SHARE
 from nplib.errors import UserError
 from nplib.publish.notebooks import Notebook
 from nplib.publish.project import data_folder
@@ -52,7 +52,7 @@ def environment(project: Path, cores: int | None = None, share: str = "", fits: 
     added = {
         "NPLIB_DATA": str(data_folder(project)),
         FITS: fits,
-        "NPLIB_CORES": share,
+        SHARE: share,
         # TensorFlow, where a notebook compares with it, would talk between the lines of progress.
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_ENABLE_ONEDNN_OPTS": "0",

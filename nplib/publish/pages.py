@@ -34,17 +34,19 @@ _PHONE = "_phone"  # the folder of pictures for phones
 _PICTURE = re.compile(r'<img [^>]*?src="([^"]*_images/)([0-9a-f]{64})\.png"[^>]*>')
 _SHOWN = ("text/html", "text/markdown", "image/svg+xml")
 # A builder whose parent is gone, however it went, ends too: the pipe that is its standard input closes.
-# Sphinx reads and writes pages by all cores, which Jupyter Book has no option for. Every extension must allow that, and
-# two do not say whether they do: that of numbers, which works when all is read, and that of formulas, a single setting.
+# Sphinx reads and writes pages by all cores, which Jupyter Book has no option for, unless an extension forbids it. Two
+# do not say whether they do: that of numbers, which works when all is read, and that of formulas, a single setting.
 _BUILDER = """
 import functools, os, sys, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
-import jupyter_book.sphinx
+import joblib, jupyter_book.sphinx
 from jupyter_book.cli.main import main
 from sphinx.application import Sphinx
-Sphinx.is_parallel_allowed = lambda *_: True
+def allowed(app, kind):
+    return all(getattr(one, f"parallel_{kind}_safe") is not False for one in app.extensions.values())
+Sphinx.is_parallel_allowed = allowed
 build = jupyter_book.sphinx.build_sphinx
-jupyter_book.sphinx.build_sphinx = functools.partial(build, jobs=min(8, 2 * os.cpu_count()))
+jupyter_book.sphinx.build_sphinx = functools.partial(build, jobs=min(8, 2 * joblib.cpu_count()))
 sys.argv[0] = "jupyter-book"
 main()
 """

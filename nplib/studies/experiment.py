@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from tqdm import tqdm
 
+from nplib._fits import trained_anew
 from nplib.benchmark import Benchmark
 from nplib.cell import Cells
 from nplib.errors import UserError
@@ -111,7 +112,8 @@ def run_experiment(
     watching = {"after_epochs": after_epochs, "callback": callback, "watched": watched} if callback else {}
     options = {"training_cells": training_cells, "device": device, "progress": progress} | watching
     start = time.perf_counter()
-    fit = config.fit(benchmark.cells, labels, seeds, **options)
+    with trained_anew():
+        fit = config.fit(benchmark.cells, labels, seeds, **options)
     trained = time.perf_counter()
     bar = tqdm(fit.predictors, desc="predicting", unit="predictor", disable=not progress)
     predicted = np.stack([predictor.predict(chosen, test_batch_size) for predictor in bar])

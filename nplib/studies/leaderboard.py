@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from nplib._fits import trained_anew
 from nplib.cell import Cells
 from nplib.features import NAMES, features_of
 from nplib.features.columns import columns_of
@@ -151,11 +152,12 @@ def judge(
     """Fit one predictor a draw of ``count`` labels (fractions), and measure what it says of unseen cells.
 
     Returns:
-        DataFrame: A row a draw: predictor (its name), labels, draw, each of ``MEASURES``, seconds (of a fit and a
-            prediction).
+        DataFrame: A row a draw: predictor (its name), labels, draw, each of ``MEASURES``, seconds (of a fit, which is
+            always made, and a prediction; features that the cells have already are not counted).
     """
     start = time.perf_counter()
-    fit = config.fit(cells, labels, range(draws), training_cells=drawn.labelled(count, draws))
+    with trained_anew():
+        fit = config.fit(cells, labels, range(draws), training_cells=drawn.labelled(count, draws))
     predicted = [p.predict(cells[rows]) for p, rows in zip(fit.predictors, drawn.judged, strict=False)]
     seconds = (time.perf_counter() - start) / draws
     rows = [

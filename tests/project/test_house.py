@@ -17,7 +17,7 @@ USES = {
     "_lazy": (),
     "errors": (),
     "_files": ("errors",),
-    "_devices": ("errors",),
+    "_devices": ("_files",),
     "_workers": ("_devices",),
     "_compiled": ("_files",),
     "_weights": ("_files",),
